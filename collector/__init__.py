@@ -1,0 +1,1 @@
+"""The central side: stores what devices send, acknowledges it, shows it."""

@@ -1,0 +1,287 @@
+"""Messages, their topics and their bytes, the same for who sends and who stores.
+
+A payload is a CloudEvents 1.0 event in structured JSON mode. Its `data` is flat: the stamp (when,
+which boot, which place in the order) beside the body. `docs/mqtt.md` shows every field; the JSON
+Schema and the AsyncAPI file are written from these structs by `contract.schema`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+MAX_PAYLOAD_BYTES = 128 * 1024
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_RESERVED = ("command", "result", "evidence")
+_MAX_NS = 2**63 - 1
+
+Name = Annotated[str, Meta(pattern=f"^{NAME.pattern}$", max_length=63)]
+Nanoseconds = Annotated[int, Meta(ge=0, le=_MAX_NS)]
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+Text = Annotated[str, Meta(max_length=256)]
+
+
+class MessageError(ValueError):
+    """A topic or payload that is not one of ours; the text says why."""
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """All wire structs: immutable, by keyword; unknown fields are ignored so that a newer sender is heard."""
+
+
+class Stamp(_Struct):
+    """When a message was made and where it stands in the order of its boot."""
+
+    ts_ns: Annotated[
+        Nanoseconds, Meta(description="wall clock, ns since 1970; of a window: when it was complete")
+    ]
+    mono_ns: Annotated[
+        Nanoseconds, Meta(description="monotonic clock of this boot at the same moment, ns")
+    ]
+    boot_id: Annotated[Text, Meta(description="the kernel's boot id")]
+    seq: Annotated[
+        Count, Meta(description="rises by one with every stored message of a device, also over restarts")
+    ]
+    clock_synced: Annotated[bool, Meta(description="whether the wall clock can be believed")]
+    window: Annotated[
+        Count | None, Meta(description="number of the window in its source; null: about the device")
+    ] = None
+
+
+class Alert(_Struct):
+    """A change of state: raised when a machine leaves its normal state, cleared when it is back."""
+
+    workload: Annotated[Text, Meta(description="what was watching")]
+    state: Literal["raised", "cleared"]
+    label: Annotated[Text, Meta(description="what was noticed")]
+    score: Annotated[float, Meta(description="score of the window that changed the state")]
+    threshold: Annotated[float, Meta(description="the operating point it was judged against")]
+    hits: Annotated[Count, Meta(description="windows over the threshold among the last `of`")]
+    of: Annotated[Count, Meta(description="windows looked back on")]
+
+
+class Reading(_Struct):
+    """One measured result per input: a part, a page, a recording."""
+
+    workload: Annotated[Text, Meta(description="what measured it")]
+    label: Annotated[Text, Meta(description="what was found")]
+    score: Annotated[float, Meta(description="its score")]
+
+
+class Score(_Struct):
+    """The score of one window, sent at QoS 0 and rate-limited: for plots, never for decisions."""
+
+    workload: Annotated[Text, Meta(description="what was watching")]
+    label: Annotated[Text, Meta(description="what is scored")]
+    score: Annotated[float, Meta(description="how far from normal")]
+    threshold: Annotated[float, Meta(description="the operating point")]
+
+
+class PipelineHealth(_Struct):
+    """How one pipeline is doing."""
+
+    workload: Text
+    model_id: Annotated[Text, Meta(description="hash of the model in use, 12 hex digits")]
+    engine: Annotated[Text, Meta(description="runtime and its version")]
+    state: Literal["starting", "learning", "watching", "waiting", "ended"]
+    learned_windows: Count
+    learn_windows: Count
+    windows: Annotated[Count, Meta(description="windows judged or learned from since the start")]
+    windows_per_s: float
+    dropped: Annotated[dict[Text, Count], Meta(description="windows not judged, by reason")]
+    alerts: Annotated[Count, Meta(description="alert messages written to the outbox since the start")]
+    latency_ms: Annotated[
+        dict[Text, float], Meta(description="median per stage over the last windows, milliseconds")
+    ]
+
+
+class OutboxHealth(_Struct):
+    """What waits on the device to be acknowledged by the collector."""
+
+    rows: Count
+    bytes: Count
+    max_bytes: Count
+    oldest_s: Annotated[float, Meta(description="age of the oldest waiting message, seconds")]
+    sent: Annotated[Count, Meta(description="publishes since the start, resent ones included")]
+    acknowledged: Annotated[Count, Meta(description="rows the collector has stored since the start")]
+    dropped: Annotated[dict[Text, Count], Meta(description="messages given up for space, by kind")]
+
+
+class Health(_Struct):
+    """Every ten seconds: how the device is doing. Silence means it is not."""
+
+    version: Annotated[Text, Meta(description="of vedette")]
+    uptime_s: float
+    pipelines: dict[Text, PipelineHealth]
+    outbox: OutboxHealth
+    cpu_temperature_c: float | None = None
+    throttled: Annotated[
+        list[Text] | None, Meta(description="active throttling causes; null: not readable here")
+    ] = None
+    disk_free_bytes: Count = 0
+    memory_bytes: Annotated[Count, Meta(description="resident memory of the service")] = 0
+
+
+class Status(_Struct):
+    """Retained. The last will says `offline`; a clean stop says `stopped`."""
+
+    state: Literal["online", "stopped", "offline"]
+
+
+class Command(_Struct):
+    """To a device. `ack` names messages the collector has committed."""
+
+    name: Name
+    ids: Annotated[list[Text], Meta(description="for `ack`: message ids")] = []
+
+
+Body = Alert | Reading | Score | Health | Status | Command
+
+KINDS: dict[str, type[Body]] = {
+    "alert": Alert,
+    "reading": Reading,
+    "score": Score,
+    "health": Health,
+    "status": Status,
+    "command": Command,
+}
+PIPELINE_KINDS = ("alert", "reading", "score")
+STORED_KINDS = ("alert", "reading", "health")  # through the outbox, QoS 1, acknowledged by id
+_KIND_OF = {body: kind for kind, body in KINDS.items()}
+
+
+class CloudEvent(_Struct):
+    """The envelope: CloudEvents 1.0, structured mode, JSON."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    source: Annotated[str, Meta(min_length=1, max_length=256)]
+    type: Annotated[str, Meta(min_length=1, max_length=64)]
+    time: Annotated[datetime.datetime, Meta(tz=True)]
+    datacontenttype: Literal["application/json"]
+    data: msgspec.Raw
+
+
+@dataclass(frozen=True)
+class Address:
+    """Who speaks: a device, or one of its pipelines."""
+
+    prefix: str
+    device: str
+    pipeline: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The CloudEvents source: `/PREFIX/DEVICE` or `/PREFIX/DEVICE/PIPELINE`."""
+        return "/" + "/".join(filter(None, (self.prefix, self.device, self.pipeline)))
+
+    def topic(self, kind: str, name: str = "") -> str:
+        """The MQTT topic of a message of this kind; `name` only for commands."""
+        return "/".join(filter(None, (self.source[1:], kind, name)))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A message ready for the wire."""
+
+    topic: str
+    payload: bytes
+    id: str
+    seq: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message read from the wire."""
+
+    address: Address
+    kind: str
+    id: str
+    stamp: Stamp
+    body: Body
+
+
+def check_name(name: str) -> str | None:
+    """Why `name` cannot be a device or pipeline name, or None if it can."""
+    if not NAME.fullmatch(name):
+        return "use lower-case letters, digits and inner hyphens, at most 63"
+    if name in _RESERVED or name in KINDS:
+        return "this word is part of the topics; choose another"
+    return None
+
+
+def subscriptions(prefix: str) -> tuple[str, ...]:
+    """Topic filters that together carry everything a collector stores."""
+    pipeline = tuple(f"{prefix}/+/+/{kind}" for kind in PIPELINE_KINDS)
+    return (*pipeline, f"{prefix}/+/health", f"{prefix}/+/status")
+
+
+def encode(body: Body, address: Address, stamp: Stamp) -> Encoded:
+    """Topic and bytes of one message, under a fresh id."""
+    kind = _KIND_OF[type(body)]
+    name = body.name if isinstance(body, Command) else ""
+    data = {**msgspec.to_builtins(stamp), **msgspec.to_builtins(body)}
+    event = CloudEvent(
+        specversion="1.0",
+        id=uuid.uuid4().hex,
+        source=address.source,
+        type=f"vedette.{kind}.v1",
+        time=datetime.datetime.fromtimestamp(stamp.ts_ns / 1e9, tz=datetime.UTC),
+        datacontenttype="application/json",
+        data=msgspec.Raw(msgspec.json.encode(data)),
+    )
+    return Encoded(address.topic(kind, name), msgspec.json.encode(event), event.id, stamp.seq, kind)
+
+
+def parse_topic(topic: str, *, prefix: str) -> tuple[Address, str]:
+    """Address and kind of a topic.
+
+    Raises:
+        MessageError: not one of ours.
+    """
+    head, *parts = topic.removeprefix(prefix).split("/")
+    if not topic.startswith(prefix) or head or not parts:
+        raise MessageError(f"topic is not below {prefix!r}")
+    match parts:
+        case [device, "command", _]:
+            address, kind = Address(prefix, device), "command"
+        case [device, kind] if kind in KINDS and kind not in PIPELINE_KINDS:
+            address = Address(prefix, device)
+        case [device, pipeline, kind] if kind in PIPELINE_KINDS:
+            address = Address(prefix, device, pipeline)
+        case _:
+            raise MessageError("topic has no known kind")
+    for name in filter(None, (address.device, address.pipeline)):
+        if why := check_name(name):
+            raise MessageError(f"bad name in topic: {why}")
+    return address, kind
+
+
+def decode(topic: str, payload: bytes, *, prefix: str) -> Message:
+    """Read one message; the topic is believed, the payload must agree with it.
+
+    Raises:
+        MessageError: oversize, not JSON, not a CloudEvent, fields missing or of the wrong type, or
+            sent under somebody else's topic.
+    """
+    address, kind = parse_topic(topic, prefix=prefix)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise MessageError(f"payload of {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
+    try:
+        event = msgspec.json.decode(payload, type=CloudEvent)
+        stamp = msgspec.json.decode(event.data, type=Stamp)
+        body = msgspec.json.decode(event.data, type=KINDS[kind])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(str(error)) from None
+    if event.type != f"vedette.{kind}.v1":
+        raise MessageError(f"type {event.type!r} under a topic of kind {kind!r}")
+    if kind != "command" and event.source != address.source:
+        raise MessageError(f"source {event.source!r} under the topic of {address.source!r}")
+    return Message(address, kind, event.id, stamp, body)

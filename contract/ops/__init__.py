@@ -1,0 +1,1 @@
+"""Preprocessing, written once: training, export and the device call these very functions."""

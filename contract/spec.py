@@ -1,0 +1,201 @@
+"""The words all sides share: what goes into a workload, through it and out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from contract.messages import Body
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """What one inference sees: a fixed stretch of samples.
+
+    Attributes:
+        source: name of the source that made it.
+        seq: number of the window in its source, from 0; a jump means windows were dropped.
+        t_ns: when the last sample was taken, nanoseconds on the source's own monotonic clock.
+        wall_ns: wall clock when the window was complete on this device, nanoseconds since 1970.
+        data: (samples, channels) float32 in the unit of the sensor.
+        rate_hz: sample rate of `data`.
+    """
+
+    source: str
+    seq: int
+    t_ns: int
+    wall_ns: int
+    data: Floats
+    rate_hz: float
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One thing found in a window.
+
+    Attributes:
+        label: what it is.
+        score: how much of it; the range is stated by the workload.
+        vector: (d,) float32 that describes it, or None.
+    """
+
+    label: str
+    score: float = 0.0
+    vector: Floats | None = None
+
+
+Detections = tuple[Detection, ...]
+
+
+class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The decision threshold that travels with a model, and how it was measured.
+
+    Attributes:
+        threshold: a score at or above it counts as a hit.
+        clear_threshold: a score below it counts as back to normal.
+        chosen_on: the data the thresholds were chosen on, after quantization.
+        measured: rates measured there, by name.
+    """
+
+    threshold: float
+    clear_threshold: float
+    chosen_on: str
+    measured: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What this device has learned on site.
+
+    Attributes:
+        learned: arrays by name, as returned by the workload's `learn`.
+        model_id: the model it was learned with; refused under any other.
+        windows: how many windows it was learned from.
+    """
+
+    learned: Mapping[str, Array]
+    model_id: str
+    windows: int
+
+
+@dataclass(frozen=True)
+class SignalSpec:
+    """What a workload needs of a sampled signal.
+
+    Rate, window and hop belong to the machine, not to the workload; these are the limits within
+    which the workload's features mean what they should.
+
+    Attributes:
+        min_rate_hz: lowest sample rate.
+        min_samples: fewest samples in a window.
+        example_rate_hz, example_samples, example_channels: a typical window, for tests and benchmarks.
+    """
+
+    min_rate_hz: float
+    min_samples: int
+    example_rate_hz: float
+    example_samples: int
+    example_channels: int
+
+    def refuse(self, window: Window) -> str | None:
+        """Why `window` must not be judged, in one word for a counter; None if it may be."""
+        x = window.data
+        if window.rate_hz < self.min_rate_hz:
+            return "rate_too_low"
+        if x.ndim != 2 or x.shape[0] < self.min_samples or x.shape[1] == 0:
+            return "too_short"
+        if not np.isfinite(x).all():
+            return "not_finite"
+        if (np.ptp(x, axis=0) == 0).any():
+            return "stuck"
+        return None
+
+    def example(self, seed: int) -> Window:
+        """A window of Gaussian noise of the typical shape: enough to time and to type-check with."""
+        rng = np.random.default_rng(seed)
+        data = rng.normal(size=(self.example_samples, self.example_channels)).astype(np.float32)
+        t_ns = int(self.example_samples / self.example_rate_hz * 1e9)
+        return Window("example", 0, t_ns, 0, data, self.example_rate_hz)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a workload: prepare, run a model or none, interpret.
+
+    Stages are folded over a window, each seeing what the one before it found.
+
+    Attributes:
+        name: names the model file and its entry in the manifest.
+        preprocess: (window, found) -> (n, *input_shape) float32, one row per inference.
+        postprocess: (found, inputs, outputs) -> what is found now; `outputs` are `inputs` where
+            the stage has no model.
+        input_shape: shape of one model input without the batch axis; None: no model.
+    """
+
+    name: str
+    preprocess: Callable[[Window, Detections], Floats]
+    postprocess: Callable[[Detections, Floats, Floats], Detections]
+    input_shape: tuple[int, ...] | None = None
+
+
+class Policy(Protocol):
+    """Detections over time to messages. Pure: time is an argument."""
+
+    def update(self, found: Detections, t_ns: int) -> tuple[Body, ...]:
+        """Messages due after one window; most windows give none.
+
+        Args:
+            found: the judged detections of the window.
+            t_ns: the window's own time.
+        """
+
+
+class Engine(Protocol):
+    """Runs one model file. Float in, float out; quantization stays inside."""
+
+    def run(self, x: Floats) -> Floats:
+        """Outputs for one input.
+
+        Args:
+            x: (*input_shape,) float32.
+
+        Returns:
+            (*output_shape,) float32.
+        """
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing a device can notice, defined once.
+
+    Attributes:
+        name: the name of its file.
+        revision: bumped when the meaning of input or output moves; bundles of another are refused.
+        input: what it needs of the sensor.
+        stages: folded over one window.
+        judge: (found, profile) -> scored detections; what the policy sees.
+        policy: makes a fresh policy for an operating point.
+        tolerances: how much worse the device's engine may be than the float model, by metric; the
+            export gate refuses a model beyond them.
+        learn: (windows, detections, d) vectors of healthy windows -> arrays of the profile;
+            None: nothing is learned on site.
+        learn_windows: how many windows are learned from unless the device's config says otherwise.
+    """
+
+    name: str
+    revision: int
+    input: SignalSpec
+    stages: tuple[Stage, ...]
+    judge: Callable[[Detections, Profile | None], Detections]
+    policy: Callable[[OperatingPoint], Policy]
+    tolerances: Mapping[str, float]
+    learn: Callable[[Floats], dict[str, Array]] | None = None
+    learn_windows: int = 0

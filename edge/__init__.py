@@ -1,0 +1,1 @@
+"""The device runtime: sources, engines, pipelines, an outbox that loses nothing."""

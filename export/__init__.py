@@ -1,0 +1,1 @@
+"""Export: a trained run in, a quantized, verified bundle out."""

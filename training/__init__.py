@@ -1,0 +1,1 @@
+"""Training: recordings in, Keras models and reports out."""
