@@ -1,0 +1,73 @@
+"""Features of a sampled signal, the same in training, export and on the device."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from contract.spec import Array, Floats
+
+_EPS = 1e-9  # keeps the logarithm of a silent band finite, far below any sensor's noise
+
+
+@functools.lru_cache(maxsize=32)
+def _band_edges(bins: int, n_bands: int, octaves: int) -> Array:
+    """(n_bands + 1,) first FFT bin of each band, log-spaced over the top `octaves`, strictly rising."""
+    edges = np.rint(np.geomspace(bins * 2.0**-octaves, bins, n_bands + 1)).astype(int)
+    for i in range(1, len(edges)):  # at the low end several bands would fall on one bin
+        edges[i] = max(edges[i], edges[i - 1] + 1)
+    return edges + (bins - edges[-1]) if edges[-1] > bins else edges
+
+
+@functools.lru_cache(maxsize=32)
+def _hann(samples: int) -> Floats:
+    """(samples,) float32 Hann window with mean square 1."""
+    window = np.hanning(samples)
+    return (window / np.sqrt(np.mean(window**2))).astype(np.float32)
+
+
+def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
+    """Log levels of log-spaced frequency bands, per channel.
+
+    The bands divide the top `octaves` below the Nyquist frequency, so the features depend on the
+    shape of the spectrum and not on the sample rate.
+
+    Args:
+        x: (samples, channels) float32, any unit; samples >= 2 * n_bands.
+        n_bands: number of bands.
+        octaves: how far down from the Nyquist frequency they reach.
+
+    Returns:
+        (channels, n_bands) float32, natural log of the band's RMS in the unit of `x`.
+
+    Raises:
+        ValueError: too few samples for so many bands.
+    """
+    samples = x.shape[0]
+    bins = samples // 2
+    if bins < n_bands:
+        raise ValueError(f"{samples} samples are too few for {n_bands} bands; need {2 * n_bands}")
+    spectrum = np.fft.rfft((x - x.mean(axis=0)) * _hann(samples)[:, None], axis=0)
+    power = 2.0 * np.square(np.abs(spectrum[1:])) / samples**2  # without the zero-frequency bin
+    edges = _band_edges(bins, n_bands, octaves)
+    bands = np.add.reduceat(power[: edges[-1]], edges[:-1], axis=0)
+    return (0.5 * np.log(bands.T + _EPS**2)).astype(np.float32)
+
+
+def level(x: Floats) -> Floats:
+    """How strong and how impulsive a signal is, per channel.
+
+    Args:
+        x: (samples, channels) float32, any unit.
+
+    Returns:
+        (channels, 3) float32, natural logs of the RMS in the unit of `x`, of the crest factor
+        (peak over RMS) and of the kurtosis (Pearson: 3 for Gaussian noise).
+    """
+    centred = x.astype(np.float64) - x.mean(axis=0)
+    square = np.square(centred)
+    power = square.mean(axis=0) + _EPS**2
+    crest = (np.sqrt(square.max(axis=0)) + _EPS) / np.sqrt(power)
+    kurtosis = (np.square(square).mean(axis=0) + _EPS**4) / power**2
+    return np.log(np.stack([np.sqrt(power), crest, kurtosis], axis=1)).astype(np.float32)
