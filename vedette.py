@@ -9,7 +9,10 @@ VERBS = {
     "demo": ("host.demo", "the whole suite on this machine: train, deploy, watch, see the alert"),
     "train": ("training.__main__", "train a workload's model from recordings"),
     "export": ("export.__main__", "turn a training run into a verified int8 bundle"),
-    "evaluate": ("export.evaluate", "measure a bundle on a data set, through the device's own code"),
+    "evaluate": (
+        "export.evaluate",
+        "measure a bundle on a data set, through the device's own code",
+    ),
     "run": ("edge.__main__", "the device service: watch, and send alerts"),
     "check": ("edge.__main__", "validate a device's config and its bundles before they run"),
     "bench": ("edge.__main__", "time a bundle on this very device"),

@@ -39,14 +39,16 @@ class Stamp(_Struct):
     """When a message was made and where it stands in the order of its boot."""
 
     ts_ns: Annotated[
-        Nanoseconds, Meta(description="wall clock, ns since 1970; of a window: when it was complete")
+        Nanoseconds,
+        Meta(description="wall clock, ns since 1970; of a window: when it was complete"),
     ]
     mono_ns: Annotated[
         Nanoseconds, Meta(description="monotonic clock of this boot at the same moment, ns")
     ]
     boot_id: Annotated[Text, Meta(description="the kernel's boot id")]
     seq: Annotated[
-        Count, Meta(description="rises by one with every stored message of a device, also over restarts")
+        Count,
+        Meta(description="rises by one with every stored message of a device, also over restarts"),
     ]
     clock_synced: Annotated[bool, Meta(description="whether the wall clock can be believed")]
     window: Annotated[
@@ -95,7 +97,9 @@ class PipelineHealth(_Struct):
     windows: Annotated[Count, Meta(description="windows judged or learned from since the start")]
     windows_per_s: float
     dropped: Annotated[dict[Text, Count], Meta(description="windows not judged, by reason")]
-    alerts: Annotated[Count, Meta(description="alert messages written to the outbox since the start")]
+    alerts: Annotated[
+        Count, Meta(description="alert messages written to the outbox since the start")
+    ]
     latency_ms: Annotated[
         dict[Text, float], Meta(description="median per stage over the last windows, milliseconds")
     ]
@@ -109,7 +113,9 @@ class OutboxHealth(_Struct):
     max_bytes: Count
     oldest_s: Annotated[float, Meta(description="age of the oldest waiting message, seconds")]
     sent: Annotated[Count, Meta(description="publishes since the start, resent ones included")]
-    acknowledged: Annotated[Count, Meta(description="rows the collector has stored since the start")]
+    acknowledged: Annotated[
+        Count, Meta(description="rows the collector has stored since the start")
+    ]
     dropped: Annotated[dict[Text, Count], Meta(description="messages given up for space, by kind")]
 
 

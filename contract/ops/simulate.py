@@ -9,6 +9,8 @@ slip of the impulses as in Antoni and Randall, 2003.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +39,11 @@ class RunToFailure:
     interval_s: float = 10.0
     channels: int = 2
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def _make(self) -> dict[str, Any]:
+        """What the seed decides about this machine."""
         rng = np.random.default_rng([self.seed, 0])
-        make = {
+        return {
             "shaft_hz": rng.uniform(24.0, 31.0),
             "orders": rng.uniform(3.0, 4.2),  # outer-race passes per turn
             "resonance_hz": rng.uniform(0.12, 0.3) * self.rate_hz,
@@ -52,11 +56,10 @@ class RunToFailure:
             "steps": np.sort(rng.uniform(0.02, 1.0, size=6)),
             "loads": rng.uniform(0.75, 1.35, size=7),
         }
-        object.__setattr__(self, "_make", make)
 
     def load(self, i: int) -> float:
         """Load of window `i` relative to nominal; it steps, and a step is not a fault."""
-        make = self._make  # type: ignore[attr-defined]
+        make = self._make
         return float(make["loads"][np.searchsorted(make["steps"], i / self.windows)])
 
     def defect(self, i: int) -> float:
@@ -65,12 +68,12 @@ class RunToFailure:
         if life < self.onset:
             return 0.0
         growth = (life - self.onset) / (1.0 - self.onset)
-        final = self._make["final"]  # type: ignore[attr-defined]
+        final = self._make["final"]
         return float(0.5 * (2.0 * final) ** growth)
 
     def window(self, i: int) -> Floats:
         """(samples, channels) float32 acceleration in g of window `i`."""
-        make = self._make  # type: ignore[attr-defined]
+        make = self._make
         rng = np.random.default_rng([self.seed, 1, i])
         t = np.arange(self.samples) / self.rate_hz
         load = self.load(i)
@@ -91,12 +94,14 @@ class RunToFailure:
 
     def _impulses(self, rng: np.random.Generator, rate_hz: float) -> Floats:
         """(samples,) unit impulses at `rate_hz` with 1 % slip, ringing at the resonance."""
-        make = self._make  # type: ignore[attr-defined]
+        make = self._make
         period = self.rate_hz / rate_hz
         count = int(self.samples / period) + 2
         at = rng.uniform(0, period) + np.cumsum(period * (1 + 0.01 * rng.normal(size=count)))
         train = np.zeros(self.samples)
-        train[at[at < self.samples].astype(int)] = 1.0 + 0.2 * rng.normal(size=(at < self.samples).sum())
+        train[at[at < self.samples].astype(int)] = 1.0 + 0.2 * rng.normal(
+            size=(at < self.samples).sum()
+        )
         omega = 2 * np.pi * make["resonance_hz"] / self.rate_hz
         n = np.arange(int(8 / (omega * make["damping"])))
         response = np.exp(-make["damping"] * omega * n) * np.sin(omega * n)
