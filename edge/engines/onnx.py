@@ -1,0 +1,84 @@
+"""ONNX Runtime on the CPU. Quantization, if any, is inside the graph (QDQ)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.manifest import ModelFile, Tensor
+from contract.spec import Floats
+from edge.errors import BundleError, EngineError
+
+
+def version() -> str:
+    """Such as `onnxruntime 1.31.1`.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    import onnxruntime
+
+    assert onnxruntime is not None
+    return f"onnxruntime {importlib.metadata.version('onnxruntime')}"
+
+
+def open_model(path: Path, model: ModelFile) -> OnnxEngine:
+    """Load an ONNX file with one input and one output, batch 1.
+
+    Raises:
+        BundleError: the runtime will not load it, or its tensors are not those of the manifest.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        # from bytes: a file that points outside itself has nothing to point at
+        session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its own exception types share no parent but this
+        raise BundleError(f"{path.name}: ONNX Runtime will not load it: {error}") from None
+    ends = (("input", session.get_inputs(), model.input), ("output", session.get_outputs(), model.output))
+    for what, nodes, tensor in ends:
+        if len(nodes) != 1 or describe(nodes[0]) != tensor:
+            raise BundleError(f"{path.name}: {what} tensor is not the one in the manifest")
+    return OnnxEngine(session, model)
+
+
+def describe(node: Any) -> Tensor:
+    """A tensor as the session reports it, in the manifest's words."""
+    kind = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}
+    return Tensor(tuple(node.shape), kind.get(node.type, node.type))
+
+
+class OnnxEngine:
+    """One loaded ONNX model. Not shared between threads."""
+
+    def __init__(self, session: Any, model: ModelFile) -> None:
+        self._session = session
+        self._model = model
+        self._input = session.get_inputs()[0].name
+
+    def run(self, x: Floats) -> Floats:
+        """Outputs for one input.
+
+        Args:
+            x: (*input_shape,) float32, without the batch axis.
+
+        Returns:
+            (*output_shape,) float32.
+
+        Raises:
+            EngineError: the runtime failed.
+        """
+        try:
+            (y,) = self._session.run(None, {self._input: x[None].astype(np.float32)})
+        except Exception as error:  # its own exception types share no parent but this
+            raise EngineError(f"{self._model.file}: {error}") from error
+        return np.asarray(y[0], dtype=np.float32)

@@ -1,0 +1,100 @@
+"""What this device has learned, in memory and on disk, kept across restarts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from contract.spec import Array, Detections, Profile, Workload
+
+log = logging.getLogger(__name__)
+_SAVE_EVERY = 10  # windows of learning that a power cut may cost
+
+
+class ProfileMemory:
+    """Gathers healthy vectors until there are enough, learns, and keeps the profile.
+
+    Attributes:
+        profile: what was learned; None while learning, or where the workload learns nothing.
+        gathered: windows learned from so far.
+        learn_windows: windows needed.
+    """
+
+    def __init__(
+        self, workload: Workload, model_id: str, *, learn_windows: int, path: Path | None = None
+    ) -> None:
+        """Reads `path` back where it exists; a profile of another model is put aside.
+
+        Args:
+            workload: has `learn`.
+            model_id: of the bundle in use.
+            learn_windows: how many windows to learn from.
+            path: the `.npz` file; None: kept in memory only.
+        """
+        self.profile: Profile | None = None
+        self.learn_windows = learn_windows if workload.learn else 0
+        self._workload = workload
+        self._model_id = model_id
+        self._path = path
+        self._vectors: list[Array] = []
+        if path is not None and path.exists():
+            self._read(path)
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether windows still go into the profile instead of being judged."""
+        return self.profile is None and self.learn_windows > 0
+
+    @property
+    def gathered(self) -> int:
+        """Windows learned from so far."""
+        return len(self._vectors) if self.profile is None else self.profile.windows
+
+    def add(self, found: Detections) -> None:
+        """Take one healthy window; with the last one needed the profile is learned and saved."""
+        self._vectors.append(np.stack([d.vector for d in found if d.vector is not None]))
+        if len(self._vectors) >= self.learn_windows:
+            assert self._workload.learn is not None
+            learned = self._workload.learn(np.stack(self._vectors))
+            self.profile = Profile(learned, self._model_id, len(self._vectors))
+            self._vectors.clear()
+            self._write({f"learned.{name}": a for name, a in self.profile.learned.items()})
+        elif len(self._vectors) % _SAVE_EVERY == 0:
+            self._write({"vectors": np.stack(self._vectors)})
+
+    def _write(self, arrays: dict[str, Array]) -> None:
+        if self._path is None:
+            return
+        temporary = self._path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            header = {"model_id": np.array(self._model_id), "windows": np.array(self.gathered)}
+            np.savez(file, allow_pickle=False, **header, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+    def _read(self, path: Path) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            model_id, windows = str(arrays.pop("model_id")), int(arrays.pop("windows"))
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            self._put_aside(path, f"unreadable ({error})")
+            return
+        if model_id != self._model_id:
+            self._put_aside(path, f"learned with model {model_id}, now {self._model_id}")
+        elif "vectors" in arrays:
+            self._vectors = list(arrays["vectors"])[: self.learn_windows - 1]
+        else:
+            learned = {name.removeprefix("learned."): a for name, a in arrays.items()}
+            self.profile = Profile(learned, model_id, windows)
+
+    @staticmethod
+    def _put_aside(path: Path, why: str) -> None:
+        aside = path.with_suffix(".refused.npz")
+        path.replace(aside)
+        log.warning("profile %s refused: %s; kept as %s, learning anew", path, why, aside.name)
