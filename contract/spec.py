@@ -63,24 +63,28 @@ class OperatingPoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         clear_threshold: a score below it counts as back to normal.
         chosen_on: the data the thresholds were chosen on, after quantization.
         measured: rates measured there, by name.
+        scales: what a workload's judge divides its parts by, so that one threshold serves them all.
     """
 
     threshold: float
     clear_threshold: float
     chosen_on: str
     measured: dict[str, float]
+    scales: dict[str, float] = {}
 
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """What this device has learned on site.
+    """What a judge goes by: the operating point of the bundle and what this device has learned.
 
     Attributes:
-        learned: arrays by name, as returned by the workload's `learn`.
+        operating_point: from the bundle.
+        learned: arrays by name, as returned by the workload's `learn`; empty where it has none.
         model_id: the model it was learned with; refused under any other.
         windows: how many windows it was learned from.
     """
 
+    operating_point: OperatingPoint
     learned: Mapping[str, Array]
     model_id: str
     windows: int
@@ -194,7 +198,7 @@ class Workload:
     revision: int
     input: SignalSpec
     stages: tuple[Stage, ...]
-    judge: Callable[[Detections, Profile | None], Detections]
+    judge: Callable[[Detections, Profile], Detections]
     policy: Callable[[OperatingPoint], Policy]
     tolerances: Mapping[str, float]
     learn: Callable[[Floats], dict[str, Array]] | None = None

@@ -37,11 +37,12 @@ class Pipeline:
             start = time.perf_counter_ns()
             found = run_stage(stage, self._engines.get(stage.name), window, found)
             self.times_ns[stage.name].append(time.perf_counter_ns() - start)
-        if self.memory.is_learning:
+        profile = self.memory.profile
+        if profile is None:
             self.memory.add(found)
             return ()
         start = time.perf_counter_ns()
-        judged = self._workload.judge(found, self.memory.profile)
+        judged = self._workload.judge(found, profile)
         self.times_ns["judge"].append(time.perf_counter_ns() - start)
         return judged
 

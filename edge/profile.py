@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.spec import Array, Detections, Profile, Workload
+from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
 
 log = logging.getLogger(__name__)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
@@ -19,35 +19,40 @@ class ProfileMemory:
     """Gathers healthy vectors until there are enough, learns, and keeps the profile.
 
     Attributes:
-        profile: what was learned; None while learning, or where the workload learns nothing.
+        profile: what the judge goes by; None while learning.
         gathered: windows learned from so far.
         learn_windows: windows needed.
     """
 
     def __init__(
-        self, workload: Workload, model_id: str, *, learn_windows: int, path: Path | None = None
+        self,
+        workload: Workload,
+        model_id: str,
+        operating_point: OperatingPoint,
+        *,
+        learn_windows: int,
+        path: Path | None = None,
     ) -> None:
         """Reads `path` back where it exists; a profile of another model is put aside.
 
         Args:
-            workload: has `learn`.
+            workload: has `learn`; without one there is nothing to wait for.
             model_id: of the bundle in use.
+            operating_point: of the bundle in use.
             learn_windows: how many windows to learn from.
             path: the `.npz` file; None: kept in memory only.
         """
         self.profile: Profile | None = None
         self.learn_windows = learn_windows if workload.learn else 0
         self._workload = workload
+        self._operating_point = operating_point
         self._model_id = model_id
         self._path = path
         self._vectors: list[Array] = []
-        if path is not None and path.exists():
+        if workload.learn is None:
+            self._set({}, windows=0)
+        elif path is not None and path.exists():
             self._read(path)
-
-    @property
-    def is_learning(self) -> bool:
-        """Whether windows still go into the profile instead of being judged."""
-        return self.profile is None and self.learn_windows > 0
 
     @property
     def gathered(self) -> int:
@@ -60,11 +65,14 @@ class ProfileMemory:
         if len(self._vectors) >= self.learn_windows:
             assert self._workload.learn is not None
             learned = self._workload.learn(np.stack(self._vectors))
-            self.profile = Profile(learned, self._model_id, len(self._vectors))
+            self._set(learned, windows=len(self._vectors))
             self._vectors.clear()
-            self._write({f"learned.{name}": a for name, a in self.profile.learned.items()})
+            self._write({f"learned.{name}": a for name, a in learned.items()})
         elif len(self._vectors) % _SAVE_EVERY == 0:
             self._write({"vectors": np.stack(self._vectors)})
+
+    def _set(self, learned: dict[str, Array], *, windows: int) -> None:
+        self.profile = Profile(self._operating_point, learned, self._model_id, windows)
 
     def _write(self, arrays: dict[str, Array]) -> None:
         if self._path is None:
@@ -91,7 +99,7 @@ class ProfileMemory:
             self._vectors = list(arrays["vectors"])[: self.learn_windows - 1]
         else:
             learned = {name.removeprefix("learned."): a for name, a in arrays.items()}
-            self.profile = Profile(learned, model_id, windows)
+            self._set(learned, windows=windows)
 
     @staticmethod
     def _put_aside(path: Path, why: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from contract.spec import Array, Floats
 
-_EPS = 1e-9  # keeps the logarithm of a silent band finite, far below any sensor's noise
+_EPS = 1e-6  # keeps the logarithm of a silent band finite, far below any sensor's noise
 
 
 @functools.lru_cache(maxsize=32)
@@ -55,19 +55,15 @@ def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
     return (0.5 * np.log(bands.T + _EPS**2)).astype(np.float32)
 
 
-def level(x: Floats) -> Floats:
-    """How strong and how impulsive a signal is, per channel.
+def log_crest(x: Floats) -> Floats:
+    """How impulsive a signal is, per channel; does not depend on how strong it is.
 
     Args:
         x: (samples, channels) float32, any unit.
 
     Returns:
-        (channels, 3) float32, natural logs of the RMS in the unit of `x`, of the crest factor
-        (peak over RMS) and of the kurtosis (Pearson: 3 for Gaussian noise).
+        (channels,) float32, natural log of the crest factor (peak over RMS, mean removed).
     """
-    centred = x.astype(np.float64) - x.mean(axis=0)
-    square = np.square(centred)
-    power = square.mean(axis=0) + _EPS**2
-    crest = (np.sqrt(square.max(axis=0)) + _EPS) / np.sqrt(power)
-    kurtosis = (np.square(square).mean(axis=0) + _EPS**4) / power**2
-    return np.log(np.stack([np.sqrt(power), crest, kurtosis], axis=1)).astype(np.float32)
+    square = np.square(x.astype(np.float64) - x.mean(axis=0))
+    crest: Floats = 0.5 * np.log((square.max(axis=0) + _EPS**2) / (square.mean(axis=0) + _EPS**2))
+    return crest.astype(np.float32)

@@ -1,0 +1,121 @@
+"""One TOML file per device, read once into frozen structures; every mistake is named."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from contract.messages import check_name
+from edge import sources
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge.sources import SourceConfig as AnyConfig
+else:
+    AnyConfig = sources.AnyConfig
+
+
+class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[device]`: who this is and where it keeps what it must not forget."""
+
+    name: str
+    state_dir: str = "/var/lib/vedette"
+    outbox_max_bytes: Annotated[int, Meta(ge=262_144)] = 64 * 1024 * 1024
+    health_interval_s: Annotated[float, Meta(gt=0.0)] = 10.0
+
+
+class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[mqtt]`: the broker. Secrets are files, or names of systemd credentials."""
+
+    host: str = "localhost"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    version: Literal["5", "3.1.1"] = "5"
+    prefix: str = "vedette"
+    username: str | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    keepalive_s: Annotated[int, Meta(ge=5)] = 30
+    resend_s: Annotated[float, Meta(gt=0.0)] = 5.0
+
+
+class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[pipeline]]`: one source watched by one bundle."""
+
+    name: str
+    bundle: str
+    source: AnyConfig
+    engine: Literal["tflite", "onnx"] | None = None
+    learn_windows: Annotated[int, Meta(ge=2)] | None = None
+    score_interval_s: Annotated[float, Meta(ge=0.0)] = 10.0
+
+
+class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    device: Device
+    pipeline: Annotated[list[PipelineConfig], Meta(min_length=1)]
+    mqtt: Mqtt = Mqtt()
+
+
+def read(path: Path) -> DeviceConfig:
+    """Read and validate a config file.
+
+    Raises:
+        ConfigError: one line naming file, key and value, with the fix where it can be guessed.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; fix: --config FILE") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    try:
+        config = msgspec.convert(raw, DeviceConfig)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error), raw)}") from None
+    names = [("device.name", config.device.name), ("mqtt.prefix", config.mqtt.prefix)]
+    names += [(f"pipeline[{i}].name", p.name) for i, p in enumerate(config.pipeline)]
+    for key, name in names:
+        if why := check_name(name):
+            raise ConfigError(f"{path}: {key} = {name!r}: {why}")
+    pipelines = [name for _, name in names[2:]]
+    for name in pipelines:
+        if pipelines.count(name) > 1:
+            raise ConfigError(f"{path}: two pipelines are called {name!r}; each needs its own name")
+    return config
+
+
+def _explain(message: str, raw: Any) -> str:
+    """msgspec's message with the key in TOML's words, the value, and a near spelling."""
+    text, _, where = message.partition(" - at `$")
+    key = where.rstrip("`").lstrip(".")
+    value = raw
+    for step in re.findall(r"\w+", key):
+        try:
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    if unknown := re.search(r"unknown field `(.+?)`", text):
+        table = f"[{key}]" if key else "the file"
+        known = _known_keys(key, value)
+        near = difflib.get_close_matches(unknown[1], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+        return f"{table} has no key {unknown[1]!r}{hint}"
+    shown = "" if isinstance(value, dict | list) else f" = {value!r}"
+    return f"{key or 'the file'}{shown}: {text[0].lower()}{text[1:]}"
+
+
+def _known_keys(key: str, value: Any) -> list[str]:
+    """The keys a table may have; the table is found by its place in the file."""
+    if key.endswith("source") and isinstance(value, dict):
+        of_type = [c for c in sources.configs() if c.__struct_config__.tag == value.get("type")]
+        return ["type", *(f for c in of_type for f in c.__struct_fields__)]
+    name = re.sub(r"\[.*?\]|\W", "", key)
+    structs = {"device": Device, "mqtt": Mqtt, "pipeline": PipelineConfig, "": DeviceConfig}
+    return list(structs.get(name, DeviceConfig).__struct_fields__)
