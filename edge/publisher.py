@@ -1,0 +1,245 @@
+"""Outbox to broker, one thread. A row is done when the collector says so, and sent again until then."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import random
+import select
+import socket
+import threading
+import time
+from pathlib import Path
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from contract import messages
+from contract.messages import Address, Command, Encoded, MessageError, Status
+from edge.clock import Clock
+from edge.config import Mqtt
+from edge.errors import ConfigError
+from edge.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+_IN_FLIGHT = 256  # rows sent and not yet acknowledged
+_MAX_BACKOFF_S = 60.0
+_MAX_SCORES = 1024
+_GOODBYE_S = 1.0
+
+
+class Publisher:
+    """Drains the outbox into the broker; `run` is the body of its thread.
+
+    Attributes:
+        is_connected: whether the broker has accepted us.
+        progress_ns: monotonic time of the last turn of the loop.
+        refused: publishes the broker answered with a failure code (MQTT 5).
+        scores_dropped: scores not sent because the broker was away.
+    """
+
+    def __init__(self, config: Mqtt, device: str, outbox: Outbox, clock: Clock) -> None:
+        """Reads the password now, so that a missing one is known at the start.
+
+        Raises:
+            ConfigError: the password or CA file cannot be read.
+        """
+        self._config = config
+        self._address = Address(config.prefix, device)
+        self._outbox = outbox
+        self._clock = clock
+        self._password = _read_secret(config.password_file)
+        if config.ca_file and not Path(config.ca_file).is_file():
+            raise ConfigError(f"mqtt.ca_file = {config.ca_file!r}: no such file")
+        self._scores: queue.Queue[Encoded] = queue.Queue(_MAX_SCORES)
+        self._wake_out, self._wake_in = socket.socketpair()
+        self._wake_out.setblocking(False)
+        self._wake_in.setblocking(False)
+        self._acknowledged: list[str] = []
+        self._sent_s: dict[str, float] = {}  # id to monotonic time, in flight
+        self._cursor = 0  # the highest seq sent on this connection
+        self._resend_s = config.resend_s
+        self.is_connected = False
+        self.progress_ns = time.monotonic_ns()
+        self.refused = 0
+        self.scores_dropped = 0
+
+    def wake(self) -> None:
+        """There is something new in the outbox. Called from any thread."""
+        try:
+            self._wake_in.send(b"x")
+        except BlockingIOError:
+            pass  # it has not yet read the last ones, so it is awake
+
+    def send_score(self, score: Encoded) -> None:
+        """Send at QoS 0 when connected, else drop and count. Called from any thread."""
+        try:
+            if not self.is_connected:
+                raise queue.Full
+            self._scores.put_nowait(score)
+        except queue.Full:
+            self.scores_dropped += 1
+        else:
+            self.wake()
+
+    def run(self, stop: threading.Event) -> None:
+        """Connect, drain, and begin again with growing, jittered pauses, until told to stop."""
+        pause_s = 0.5
+        while not stop.is_set():
+            self.progress_ns = time.monotonic_ns()
+            client = self._new_client()
+            try:
+                client.connect(self._config.host, self._config.port, self._config.keepalive_s)
+                self._serve(client, stop)
+            except (OSError, ValueError) as error:
+                log.warning("broker %s:%d: %s", self._config.host, self._config.port, error)
+            if self.is_connected:
+                pause_s = 0.5
+            self.is_connected = False
+            pause_s = min(pause_s * 2, _MAX_BACKOFF_S)
+            deadline_s = time.monotonic() + pause_s * random.uniform(0.5, 1.0)  # noqa: S311
+            while not stop.is_set() and time.monotonic() < deadline_s:
+                self.progress_ns = time.monotonic_ns()
+                stop.wait(min(1.0, max(deadline_s - time.monotonic(), 0.0)))
+
+    def _serve(self, client: paho.Client, stop: threading.Event) -> None:
+        """One connection, from CONNECT until it breaks or we stop."""
+        while (sock := client.socket()) is not None:
+            writers = [sock] if client.want_write() else []
+            readable, writable, _ = select.select([sock, self._wake_out], writers, [], 0.5)
+            if self._wake_out in readable:
+                self._wake_out.recv(4096)
+            results = [client.loop_read() if sock in readable else MQTTErrorCode.MQTT_ERR_SUCCESS]
+            results += [client.loop_write()] if writable else []
+            results += [client.loop_misc()]
+            if bad := [result for result in results if result]:
+                raise ConnectionError(paho.error_string(bad[0]))
+            self.progress_ns = time.monotonic_ns()
+            if self._acknowledged:
+                self._finish()
+            if self.is_connected:
+                self._drain(client)
+                if stop.is_set():
+                    self._say_goodbye(client)
+                    return
+            elif stop.is_set():
+                return
+
+    def _finish(self) -> None:
+        """Delete what the collector has stored."""
+        ids, self._acknowledged = self._acknowledged, []
+        self._outbox.done(ids)
+        for message_id in ids:
+            self._sent_s.pop(message_id, None)
+        self._resend_s = self._config.resend_s
+
+    def _drain(self, client: paho.Client) -> None:
+        """Send what is new, and again what has waited too long for its acknowledgement."""
+        now_s = time.monotonic()
+        oldest_s = next(iter(self._sent_s.values()), now_s)
+        if now_s - oldest_s > self._resend_s:
+            self._sent_s.clear()
+            self._cursor = 0
+            self._resend_s = min(self._resend_s * 2, _MAX_BACKOFF_S)
+        room = _IN_FLIGHT - len(self._sent_s)
+        if room > 0:
+            for row in self._outbox.waiting(after=self._cursor, limit=room):
+                client.publish(row.topic, row.payload, qos=1)
+                self._sent_s[row.id] = now_s
+                self._cursor = row.seq
+                self._outbox.sent += 1
+        while not self._scores.empty():
+            score = self._scores.get_nowait()
+            client.publish(score.topic, score.payload, qos=0)
+
+    def _say_goodbye(self, client: paho.Client) -> None:
+        """A clean stop is announced, so that nobody takes it for a failure."""
+        said = client.publish(*self._status("stopped"), qos=1, retain=True)
+        deadline_s = time.monotonic() + _GOODBYE_S
+        while not said.is_published() and time.monotonic() < deadline_s:
+            if client.loop(timeout=0.1) != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return
+        client.disconnect()
+
+    def _status(self, state: str) -> tuple[str, bytes]:
+        status = Status(state=state)  # type: ignore[arg-type]
+        encoded = messages.encode(status, self._address, self._clock.unordered())
+        return encoded.topic, encoded.payload
+
+    def _new_client(self) -> paho.Client:
+        """A fresh client per connection: nothing of the last one is in its queues."""
+        is_v5 = self._config.version == "5"
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=f"{self._config.prefix}-{self._address.device}",
+            protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
+        )
+        client.max_inflight_messages_set(_IN_FLIGHT)
+        if self._config.username:
+            client.username_pw_set(self._config.username, self._password)
+        if self._config.ca_file:
+            client.tls_set(self._config.ca_file)
+        client.will_set(*self._status("offline"), qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        self._sent_s.clear()
+        self._cursor = 0
+        return client
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            hint = ""
+            if reason == "Unsupported protocol version":
+                hint = "; fix: mqtt.version = '3.1.1'"
+            log.warning("broker refused the connection: %s%s", reason, hint)
+            return
+        client.subscribe(self._address.topic("command", "#"), qos=1)
+        client.publish(*self._status("online"), qos=1, retain=True)
+        self.is_connected = True
+        log.info("connected to %s:%d", self._config.host, self._config.port)
+
+    def _on_message(
+        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+    ) -> None:
+        try:
+            command = messages.decode(message.topic, message.payload, prefix=self._config.prefix)
+        except MessageError as error:
+            log.warning("command on %s passed over: %s", message.topic, error)
+            return
+        if isinstance(command.body, Command) and command.body.name == "ack":
+            self._acknowledged += command.body.ids
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _mid: int,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            self.refused += 1
+            log.warning("broker refused a message: %s", reason)
+
+
+def _read_secret(name: str | None) -> str | None:
+    """A password from a file, or from a systemd credential of that name."""
+    if name is None:
+        return None
+    path = Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / name
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"mqtt.password_file = {name!r}: {error.strerror}") from None
