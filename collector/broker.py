@@ -1,0 +1,101 @@
+"""The MQTT client: one persistent session, so the broker keeps messages while we are away."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from collector.ingest import Ingest
+
+KEEPALIVE_S = 30
+SESSION_EXPIRY_S = 7 * 24 * 3600
+# Unacknowledged deliveries the broker may have under way: several batches, less than the queue.
+RECEIVE_MAXIMUM = 2_000
+# Eight times what a message may have: a little over the limit is still seen and recorded, a flood
+# of far larger ones is stopped by the broker.
+MAX_PACKET_BYTES = 1024 * 1024
+ACKS_WAITING = 10_000
+
+
+@dataclass(frozen=True)
+class BrokerOptions:
+    """How to reach the broker."""
+
+    host: str
+    port: int
+    version: str
+    client_id: str
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+
+
+def make_client(options: BrokerOptions) -> mqtt.Client:
+    """A client that is not connected yet.
+
+    Raises:
+        OSError: the password or certificate file cannot be read, or is none; the text names it.
+    """
+    is_v5 = options.version == "5"
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=options.client_id,
+        protocol=mqtt.MQTTv5 if is_v5 else mqtt.MQTTv311,
+        clean_session=None if is_v5 else False,
+        manual_ack=True,
+    )
+    if options.username is not None:
+        password = None
+        if options.password_file is not None:
+            password = options.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        client.username_pw_set(options.username, password)
+    if options.ca_file is not None:
+        try:
+            client.tls_set(ca_certs=str(options.ca_file))
+        except OSError as error:  # that of the TLS library names no file
+            raise OSError(f"--ca-file {options.ca_file}: {error}") from None
+    client.reconnect_delay_set(min_delay=1, max_delay=15)
+    client.max_inflight_messages_set(RECEIVE_MAXIMUM)
+    client.max_queued_messages_set(ACKS_WAITING)
+    return client
+
+
+def start(client: mqtt.Client, ingest: Ingest, options: BrokerOptions) -> None:
+    """Connect in paho's own thread, and again whenever the connection is lost.
+
+    paho runs its loop itself because only then may another thread acknowledge: a loop run from
+    outside lets `ack` write to the socket from the caller's thread, beside the loop.
+    """
+    client.on_connect = ingest.on_connect
+    client.on_subscribe = ingest.on_subscribe
+    client.on_disconnect = ingest.on_disconnect
+    client.on_connect_fail = ingest.on_connect_fail
+    client.on_message = ingest.on_message
+    if options.version == "5":
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.ReceiveMaximum = RECEIVE_MAXIMUM
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
+        client.connect_async(
+            options.host, options.port, KEEPALIVE_S, clean_start=False, properties=properties
+        )
+    else:
+        client.connect_async(options.host, options.port, KEEPALIVE_S)
+    client.loop_start()
+
+
+def stop(client: mqtt.Client, *, within_s: float) -> None:
+    """Say goodbye after the acknowledgements already handed over; the session stays."""
+    client.disconnect()
+    deadline_s = time.monotonic() + within_s
+    while client.socket() is not None and time.monotonic() < deadline_s:
+        time.sleep(0.01)

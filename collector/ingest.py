@@ -1,0 +1,253 @@
+"""From the broker into the store, and only then the acknowledgements: to the broker, to the device.
+
+Two threads meet at one bounded queue. paho's network thread runs the `on_...` callbacks, which do
+nothing but note and enqueue; the writer thread runs `run`, which stores and acknowledges.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import time
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from collector.store import Received, Rejected, StoreError
+from contract import messages
+from contract.messages import Address, Command, Message, MessageError, Stamp
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from collector.store import Store
+
+_LOG = logging.getLogger("vedette.collect")
+
+# What may wait for the writer. The broker is told a smaller number (`broker.RECEIVE_MAXIMUM`), so
+# under MQTT 5 the rest of the room belongs to scores.
+QUEUE_MESSAGES = 4_000
+# At most this many rows share a commit; a batch is what has arrived, nothing is waited for.
+BATCH_MESSAGES = 500
+# Ids in one acknowledgement: keeps it far below the payload limit, however long the ids are.
+ACK_IDS = 200
+_RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
+_POLL_S = 0.2
+
+
+class Client(Protocol):
+    """What is asked of `paho.mqtt.client.Client`."""
+
+    def subscribe(self, topic: list[tuple[str, int]]) -> Any: ...  # noqa: D102
+    def publish(self, topic: str, payload: bytes, qos: int) -> Any: ...  # noqa: D102
+    def ack(self, mid: int, qos: int) -> Any: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    """One MQTT message as it came, with the connection it came over."""
+
+    topic: str
+    payload: bytes
+    received_ns: int
+    mid: int
+    qos: int
+    connection: int
+
+
+class Ingest:
+    """Stores what the broker delivers and acknowledges it.
+
+    Args:
+        client: connected by the caller; its callbacks are to be set to the `on_...` methods.
+        store: written to by `run` alone.
+        prefix: first part of all topics.
+        observe: called after each commit with its duration in seconds, the messages in it, and the
+            time written on their rows, ns since 1970.
+        now_ns: the wall clock, nanoseconds since 1970.
+
+    Attributes:
+        broker_trouble: why nothing can arrive at present, or None.
+        store_trouble: why nothing can be stored at present, or None.
+        scores_dropped: scores that found the queue full.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        *,
+        prefix: str,
+        observe: Callable[[float, list[Received], int], None],
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.broker_trouble: str | None = "not connected yet"
+        self.store_trouble: str | None = None
+        self.scores_dropped = 0
+        self._client = client
+        self._store = store
+        self._prefix = prefix
+        self._observe = observe
+        self._now_ns = now_ns
+        self._queue: queue.Queue[_Arrival] = queue.Queue(QUEUE_MESSAGES)
+        self._connection = 0
+        self._stopping = False
+        self._boot_id = _boot_id()
+        self._seq = itertools.count()
+
+    @property
+    def queued(self) -> int:
+        """Messages waiting for the writer."""
+        return self._queue.qsize()
+
+    # -- paho's network thread ---------------------------------------------------------------------
+
+    def on_connect(self, client: Client, _: object, __: object, reason: Any, ___: object) -> None:
+        """Subscribe, on every connect: the broker may have lost the session."""
+        if reason.is_failure:
+            self._trouble(f"the broker refused the connection: {reason}")
+            return
+        client.subscribe([(topic, 1) for topic in messages.subscriptions(self._prefix)])
+
+    def on_subscribe(self, _: Client, __: object, ___: int, reasons: Any, ____: object) -> None:
+        """Note whether everything asked for was granted."""
+        refused = [
+            f"{topic} ({reason})"
+            for topic, reason in zip(messages.subscriptions(self._prefix), reasons, strict=False)
+            if reason.is_failure
+        ]
+        if refused:
+            self._trouble(f"the broker refused to deliver {', '.join(refused)}")
+        else:
+            self.broker_trouble = None
+            _LOG.info("connected to the broker, subscribed below %s/", self._prefix)
+
+    def on_disconnect(self, _: Client, __: object, ___: object, reason: Any, ____: object) -> None:
+        """Forget the connection: what came over it can no longer be acknowledged to the broker."""
+        self._connection += 1
+        self._trouble(f"connection to the broker lost: {reason}")
+
+    def on_connect_fail(self, _: Client, __: object) -> None:
+        """Note that no broker answered."""
+        self._trouble("no broker answers at the address; trying again")
+
+    def on_message(self, _: Client, __: object, message: Any) -> None:
+        """Enqueue one message; when the queue is full a score is dropped, anything else waits."""
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "(not UTF-8)"
+        arrival = _Arrival(
+            topic, message.payload, self._now_ns(), message.mid, message.qos, self._connection
+        )
+        while not self._stopping:
+            try:
+                self._queue.put(arrival, timeout=0 if message.qos == 0 else _POLL_S)
+            except queue.Full:
+                if message.qos == 0:
+                    self.scores_dropped += 1
+                    return
+            else:
+                return
+
+    def _trouble(self, why: str) -> None:
+        if not self._stopping:
+            _LOG.warning("%s", why)
+        self.broker_trouble = why
+
+    # -- the writer thread -------------------------------------------------------------------------
+
+    def run(self, stopping: threading.Event) -> None:
+        """Store and acknowledge until `stopping`; what is left over is delivered again."""
+        while not stopping.is_set():
+            if batch := self._next_batch():
+                self._settle(batch, stopping)
+        self._stopping = True
+
+    def _next_batch(self) -> list[_Arrival]:
+        batch: list[_Arrival] = []
+        try:
+            batch.append(self._queue.get(timeout=_POLL_S))
+            while len(batch) < BATCH_MESSAGES:
+                batch.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return batch
+
+    def _settle(self, batch: list[_Arrival], stopping: threading.Event) -> None:
+        """Commit a batch, however often the store fails; then acknowledge it."""
+        received: list[Received] = []
+        rejected: list[Rejected] = []
+        for arrival in batch:
+            read = self._read(arrival)
+            received.append(read) if isinstance(read, Received) else rejected.append(read)
+        wait_s = _RETRY_FIRST_S
+        while True:
+            began_s = time.perf_counter()
+            try:
+                stored_ns = self._store.add(received, rejected)
+            except StoreError as error:
+                self.store_trouble = str(error)
+                _LOG.error("nothing is stored or acknowledged: %s", error)
+                if stopping.wait(wait_s):
+                    return
+                wait_s = min(2 * wait_s, _RETRY_MOST_S)
+            else:
+                break
+        self.store_trouble = None
+        self._acknowledge(batch, received)
+        self._observe(time.perf_counter() - began_s, received, stored_ns)
+
+    def _read(self, arrival: _Arrival) -> Received | Rejected:
+        try:
+            message = messages.decode(arrival.topic, arrival.payload, prefix=self._prefix)
+        except MessageError as error:
+            return Rejected(arrival.topic, str(error), arrival.payload, arrival.received_ns)
+        if isinstance(message.body, Command):
+            # PREFIX/DEVICE/command/alert matches the filter for alerts of a pipeline `command`.
+            why = "a command is for a device"
+            return Rejected(arrival.topic, why, arrival.payload, arrival.received_ns)
+        return Received(message, arrival.received_ns)
+
+    def _acknowledge(self, batch: list[_Arrival], received: list[Received]) -> None:
+        """To the broker everything, to the devices what they keep until they hear of it.
+
+        Packet numbers belong to a connection: over a later one the same number may name a message
+        that is not stored. The broker redelivers what it misses, and the device resends, so without
+        a connection nothing is said.
+        """
+        for arrival in batch:
+            if arrival.qos and arrival.connection == self._connection:
+                self._client.ack(arrival.mid, arrival.qos)
+        if self.broker_trouble:
+            return
+        by_device: defaultdict[str, list[Message]] = defaultdict(list)
+        for message in (each.message for each in received):
+            if message.kind in messages.STORED_KINDS:
+                by_device[message.address.device].append(message)
+        for device, stored in by_device.items():
+            for start in range(0, len(stored), ACK_IDS):
+                self._tell(device, [message.id for message in stored[start : start + ACK_IDS]])
+
+    def _tell(self, device: str, ids: list[str]) -> None:
+        stamp = Stamp(
+            ts_ns=self._now_ns(),
+            mono_ns=time.monotonic_ns(),
+            boot_id=self._boot_id,
+            seq=next(self._seq),
+            clock_synced=True,  # the clock the others are compared with
+        )
+        address = Address(self._prefix, device)
+        encoded = messages.encode(Command(name="ack", ids=ids), address, stamp)
+        self._client.publish(encoded.topic, encoded.payload, 1)
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:  # not Linux
+        return str(uuid.uuid4())

@@ -1,0 +1,166 @@
+"""The page and its API. Everything shown comes from the store; nothing can be changed from here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from collector import fleet, metrics, queries
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import AsyncIterator, Callable, MutableMapping
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from collector.ingest import Ingest
+
+PAGE = Path(__file__).parent / "templates"
+MOST_ROWS = 1_000
+_POLL_S = 0.25
+_HEARTBEAT_S = 10.0
+_SECURITY_HEADERS = {
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+
+
+def make_app(
+    path: Path, ingest: Ingest, measured: metrics.Metrics, stopping: threading.Event
+) -> Starlette:
+    """The web application.
+
+    Args:
+        path: the database, opened read-only for each request.
+        ingest: asked for its troubles, for `/healthz`.
+        measured: what `/metrics` shows.
+        stopping: ends the streams when set.
+    """
+
+    def read(ask: Callable[[Any, Request], Any]) -> Callable[[Request], Response]:
+        # A plain function: Starlette runs it in a worker thread, so the disk never stalls the loop.
+        def endpoint(request: Request) -> Response:
+            with queries.reading(path) as db:
+                return _json(ask(db, request))
+
+        return endpoint
+
+    def healthz(_: Request) -> Response:
+        reasons = {
+            name: why
+            for name, why in (("broker", ingest.broker_trouble), ("store", ingest.store_trouble))
+            if why
+        }
+        body = {"status": "failing" if reasons else "ok", "reasons": reasons}
+        return _json(body, status=503 if reasons else 200)
+
+    def scrape(_: Request) -> Response:
+        return Response(measured.render(), media_type=metrics.CONTENT_TYPE)
+
+    def page(_: Request) -> Response:
+        return FileResponse(PAGE / "page.html")
+
+    async def stream(_: Request) -> Response:
+        return StreamingResponse(_changes(path, stopping), media_type="text/event-stream")
+
+    routes = [
+        Route("/", page),
+        Route("/api/alerts", read(_alerts)),
+        Route("/api/devices", read(_devices)),
+        Route("/api/scores", read(_scores)),
+        Route("/api/summary", read(lambda db, _: queries.summary(db))),
+        Route("/api/rejected", read(_rejected)),
+        Route("/api/stream", stream),
+        Route("/metrics", scrape),
+        Route("/healthz", healthz),
+        Mount("/static", StaticFiles(directory=PAGE)),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+    app.add_middleware(_Headers)
+    return app
+
+
+def _alerts(db: Any, request: Request) -> Any:
+    device = request.query_params.get("device")
+    limit, since = _whole(request, "limit", 100, MOST_ROWS), _whole(request, "since", 0)
+    return {"alerts": queries.alerts(db, limit=limit, since=since, device=device)}
+
+
+def _scores(db: Any, request: Request) -> Any:
+    limit, since = _whole(request, "limit", 300, MOST_ROWS), _whole(request, "since", 0)
+    return {"series": queries.scores(db, limit=limit, since=since)}
+
+
+def _rejected(db: Any, request: Request) -> Any:
+    return {"rejected": queries.rejected(db, limit=_whole(request, "limit", 100, MOST_ROWS))}
+
+
+def _devices(db: Any, _: Request) -> Any:
+    now_ns = time.time_ns()
+    return {"now_ns": now_ns, "devices": fleet.devices(db, now_ns=now_ns)}
+
+
+def _whole(request: Request, name: str, default: int, most: int = 2**62) -> int:
+    """A query parameter that must be a whole number from 0 to `most`."""
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
+        raise HTTPException(400, f"{name} must be a whole number from 0 to {most}")
+    return int(text)
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    content = msgspec.json.encode(body)
+    headers = {"cache-control": "no-store"}
+    return Response(content, status, headers=headers, media_type="application/json")
+
+
+def _refuse(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _json({"error": error.detail}, error.status_code)
+
+
+async def _changes(path: Path, stopping: threading.Event) -> AsyncIterator[str]:
+    """Server-sent events: `change` when the store has changed, a comment when it has not for long.
+
+    An event carries no rows: whoever listens asks the API, so there is one shape for everything.
+    """
+    with queries.reading(path) as db:
+        seen, quiet_s = None, 0.0
+        yield "retry: 2000\n\n"
+        while not stopping.is_set():
+            (version,) = db.execute("PRAGMA data_version").fetchone()
+            if version != seen:
+                seen, quiet_s = version, 0.0
+                yield "event: change\ndata: {}\n\n"
+            elif quiet_s >= _HEARTBEAT_S:
+                quiet_s = 0.0
+                yield ": still here\n\n"
+            await asyncio.sleep(_POLL_S)
+            quiet_s += _POLL_S
+
+
+class _Headers:
+    """Puts the security headers on every response; plain ASGI, so that streams are not buffered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                added = [(k.encode(), v.encode()) for k, v in _SECURITY_HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
