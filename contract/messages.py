@@ -31,11 +31,10 @@ class MessageError(ValueError):
     """A topic or payload that is not one of ours; the text says why."""
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True):
-    """All wire structs: immutable, by keyword; unknown fields are ignored so that a newer sender is heard."""
+# Unknown fields are ignored in all of these, so that a newer sender is heard.
 
 
-class Stamp(_Struct):
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """When a message was made and where it stands in the order of its boot."""
 
     ts_ns: Annotated[
@@ -56,7 +55,7 @@ class Stamp(_Struct):
     ] = None
 
 
-class Alert(_Struct):
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A change of state: raised when a machine leaves its normal state, cleared when it is back."""
 
     workload: Annotated[Text, Meta(description="what was watching")]
@@ -68,7 +67,7 @@ class Alert(_Struct):
     of: Annotated[Count, Meta(description="windows looked back on")]
 
 
-class Reading(_Struct):
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One measured result per input: a part, a page, a recording."""
 
     workload: Annotated[Text, Meta(description="what measured it")]
@@ -76,7 +75,7 @@ class Reading(_Struct):
     score: Annotated[float, Meta(description="its score")]
 
 
-class Score(_Struct):
+class Score(msgspec.Struct, frozen=True, kw_only=True):
     """The score of one window, sent at QoS 0 and rate-limited: for plots, never for decisions."""
 
     workload: Annotated[Text, Meta(description="what was watching")]
@@ -85,7 +84,7 @@ class Score(_Struct):
     threshold: Annotated[float, Meta(description="the operating point")]
 
 
-class PipelineHealth(_Struct):
+class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
     """How one pipeline is doing."""
 
     workload: Text
@@ -105,7 +104,7 @@ class PipelineHealth(_Struct):
     ]
 
 
-class OutboxHealth(_Struct):
+class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     """What waits on the device to be acknowledged by the collector."""
 
     rows: Count
@@ -119,7 +118,7 @@ class OutboxHealth(_Struct):
     dropped: Annotated[dict[Text, Count], Meta(description="messages given up for space, by kind")]
 
 
-class Health(_Struct):
+class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Every ten seconds: how the device is doing. Silence means it is not."""
 
     version: Annotated[Text, Meta(description="of vedette")]
@@ -134,13 +133,13 @@ class Health(_Struct):
     memory_bytes: Annotated[Count, Meta(description="resident memory of the service")] = 0
 
 
-class Status(_Struct):
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Retained. The last will says `offline`; a clean stop says `stopped`."""
 
     state: Literal["online", "stopped", "offline"]
 
 
-class Command(_Struct):
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """To a device. `ack` names messages the collector has committed."""
 
     name: Name
@@ -162,7 +161,7 @@ STORED_KINDS = ("alert", "reading", "health")  # through the outbox, QoS 1, ackn
 _KIND_OF = {body: kind for kind, body in KINDS.items()}
 
 
-class CloudEvent(_Struct):
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The envelope: CloudEvents 1.0, structured mode, JSON."""
 
     specversion: Literal["1.0"]

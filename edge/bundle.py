@@ -90,9 +90,7 @@ class Bundle:
         ]
         found: list[Detections] = [()] * len(windows)
         for stage in self.workload.stages:
-            inputs = [
-                stage.preprocess(w, f) for w, f in zip(windows, found, strict=True)
-            ]
+            inputs = [stage.preprocess(w, f) for w, f in zip(windows, found, strict=True)]
             outputs = [run_rows(self.engines.get(stage.name), rows) for rows in inputs]
             if stage.name in self.engines:
                 self._compare(stage.name, golden, np.concatenate(inputs))
@@ -116,7 +114,9 @@ class Bundle:
         runtime = engines.version(self.engine) or ""
         allowed = step * _OTHER_RUNTIME_STEPS if runtime.startswith("tflite-runtime") else 0.0
         if outputs.shape != expected.shape or not np.isfinite(outputs).all():
-            raise BundleError(f"{self.path}: stage {stage!r} gives {outputs.shape}, or is not finite")
+            raise BundleError(
+                f"{self.path}: stage {stage!r} gives {outputs.shape}, or is not finite"
+            )
         worst = float(np.abs(outputs - expected).max())
         if worst > allowed + 1e-6:
             raise BundleError(
@@ -184,5 +184,3 @@ def _read_golden(path: Path, manifest: Manifest) -> Mapping[str, Any]:
             return dict(stored)
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path / GOLDEN}: {error}") from None
-
-

@@ -101,10 +101,14 @@ class Outbox:
             ValueError: the payload is larger than any collector takes.
         """
         if len(message.payload) > MAX_PAYLOAD_BYTES:
-            raise ValueError(f"{message.kind} of {len(message.payload)} bytes; at most {MAX_PAYLOAD_BYTES}")
+            raise ValueError(
+                f"{message.kind} of {len(message.payload)} bytes; at most {MAX_PAYLOAD_BYTES}"
+            )
         with self._lock:
             # health may be lost with the power, an alert may not
-            self._db.execute(f"PRAGMA synchronous={'NORMAL' if message.kind == 'health' else 'FULL'}")
+            self._db.execute(
+                f"PRAGMA synchronous={'NORMAL' if message.kind == 'health' else 'FULL'}"
+            )
             while True:
                 try:
                     self._insert(message)
@@ -129,7 +133,9 @@ class Outbox:
     def done(self, ids: Iterable[str]) -> None:
         """Delete what the collector has stored; unknown ids are passed over."""
         with self._lock:
-            self._db.execute("PRAGMA synchronous=NORMAL")  # a row that comes back is only sent again
+            self._db.execute(
+                "PRAGMA synchronous=NORMAL"
+            )  # a row that comes back is only sent again
             try:
                 with self._db:
                     gone = self._db.executemany(

@@ -47,9 +47,7 @@ class Pipeline:
         return judged
 
 
-def run_stage(
-    stage: Stage, engine: Engine | None, window: Window, found: Detections
-) -> Detections:
+def run_stage(stage: Stage, engine: Engine | None, window: Window, found: Detections) -> Detections:
     """One stage: prepare, run its model row by row if it has one, interpret."""
     inputs = stage.preprocess(window, found)
     return stage.postprocess(found, inputs, run_rows(engine, inputs))

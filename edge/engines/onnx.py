@@ -44,7 +44,10 @@ def open_model(path: Path, model: ModelFile) -> OnnxEngine:
         )
     except Exception as error:  # its own exception types share no parent but this
         raise BundleError(f"{path.name}: ONNX Runtime will not load it: {error}") from None
-    ends = (("input", session.get_inputs(), model.input), ("output", session.get_outputs(), model.output))
+    ends = (
+        ("input", session.get_inputs(), model.input),
+        ("output", session.get_outputs(), model.output),
+    )
     for what, nodes, tensor in ends:
         if len(nodes) != 1 or describe(nodes[0]) != tensor:
             raise BundleError(f"{path.name}: {what} tensor is not the one in the manifest")

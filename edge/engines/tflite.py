@@ -48,7 +48,10 @@ def open_model(path: Path, model: ModelFile) -> TfliteEngine:
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{path.name}: LiteRT will not load it: {error}") from None
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    for what, details, tensor in (("input", inputs, model.input), ("output", outputs, model.output)):
+    for what, details, tensor in (
+        ("input", inputs, model.input),
+        ("output", outputs, model.output),
+    ):
         if len(details) != 1 or describe(details[0]) != tensor:
             raise BundleError(f"{path.name}: {what} tensor is not the one in the manifest")
     return TfliteEngine(interpreter, model)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from contract.spec import Window
 
+
 class SourceConfig(Protocol):
     """What the configs of all sources have in common."""
 

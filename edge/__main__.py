@@ -1,0 +1,99 @@
+"""`vedette run`, `vedette check` and `vedette bench`: everything that happens on a device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from edge import bench, check, config
+from edge.errors import BundleError, ConfigError, VedetteError
+
+EX_CONFIG = 78  # sysexits.h; the unit does not restart the service after it
+
+_RUN = """example:
+  vedette run --config edge.toml
+
+The config names the device, the broker and one or more pipelines; `vedette check` validates it.
+SIGTERM stops cleanly within 2 s; what has not been acknowledged yet is sent after the next start.
+
+exit codes: 0 stopped, 1 failed (restart it), 78 config or bundle wrong (a person must act)
+"""
+_CHECK = """example:
+  vedette check --config edge.toml
+
+Reads the config, opens every bundle and reproduces its golden vectors, opens every source and the
+state directory: whatever would stop `vedette run`, one line each, with the fix.
+"""
+_BENCH = """example:
+  vedette bench --bundle bundles/machine_condition --json > bench-$(hostname).json
+
+Times the pipeline stage by stage and the bare engine call, on this very device.
+"""
+
+
+def main(verb: str, argv: list[str]) -> int:
+    """Run one of the device's verbs; the exit code is returned."""
+    arguments = _parse(verb, argv)
+    logging.basicConfig(
+        level=logging.WARNING if arguments.quiet else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        if verb == "run":
+            return _run(arguments.config, as_json=arguments.json)
+        if verb == "check":
+            return check.main(arguments.config, as_json=arguments.json)
+        return bench.main(arguments.bundle, arguments.engine, arguments.seconds, arguments.json)
+    except (ConfigError, BundleError) as error:
+        sys.stderr.write(f"vedette {verb}: {error}\n")
+        return EX_CONFIG
+    except VedetteError as error:
+        sys.stderr.write(f"vedette {verb}: {error}\n")
+        return 1
+
+
+def _run(path: Path, *, as_json: bool) -> int:
+    from edge.service import Service
+
+    service = Service(config.read(path), base=path.parent)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    code = service.run()
+    if as_json:
+        print(json.dumps(service.summary()), flush=True)  # noqa: T201
+    # a thread stuck in a driver must not keep a stopped service alive
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _parse(verb: str, argv: list[str]) -> argparse.Namespace:
+    epilog = {"run": _RUN, "check": _CHECK, "bench": _BENCH}[verb]
+    parser = argparse.ArgumentParser(
+        f"vedette {verb}", epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object on stdout")
+    parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+    if verb == "bench":
+        parser.add_argument("--bundle", type=Path, required=True, help="bundle directory")
+        parser.add_argument(
+            "--engine", choices=["tflite", "onnx"], help="default: the installed one"
+        )
+        parser.add_argument("--seconds", type=float, default=3.0, help="how long (default: 3)")
+    else:
+        parser.add_argument(
+            "--config",
+            type=Path,
+            default=Path("/etc/vedette/edge.toml"),
+            help="the device's TOML file",
+        )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main("run", sys.argv[1:]))
