@@ -1,1 +1,1 @@
-"""What two sides must agree on: shapes, words, messages, numbers. NumPy and msgspec, nothing else."""
+"""What two sides must agree on: shapes, words, messages. NumPy and msgspec, nothing else."""

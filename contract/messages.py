@@ -7,7 +7,7 @@ Schema and the AsyncAPI file are written from these structs by `contract.schema`
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import uuid
 from dataclasses import dataclass
@@ -168,7 +168,7 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(min_length=1, max_length=64)]
     source: Annotated[str, Meta(min_length=1, max_length=256)]
     type: Annotated[str, Meta(min_length=1, max_length=64)]
-    time: Annotated[datetime.datetime, Meta(tz=True)]
+    time: Annotated[dt.datetime, Meta(tz=True)]
     datacontenttype: Literal["application/json"]
     data: msgspec.Raw
 
@@ -238,7 +238,7 @@ def encode(body: Body, address: Address, stamp: Stamp) -> Encoded:
         id=uuid.uuid4().hex,
         source=address.source,
         type=f"vedette.{kind}.v1",
-        time=datetime.datetime.fromtimestamp(stamp.ts_ns / 1e9, tz=datetime.UTC),
+        time=dt.datetime.fromtimestamp(stamp.ts_ns / 1e9, tz=dt.UTC),
         datacontenttype="application/json",
         data=msgspec.Raw(msgspec.json.encode(data)),
     )

@@ -27,7 +27,8 @@ def quantize(x: Floats, *, scale: float, zero_point: int, dtype: npt.DTypeLike) 
     limits = np.iinfo(np.dtype(dtype))
     # in float64: float32 could not hold every sum exactly
     steps = np.rint(np.asarray(x, np.float64) / scale) + zero_point
-    return np.clip(steps, limits.min, limits.max).astype(dtype)
+    clipped: Array = np.clip(steps, limits.min, limits.max).astype(dtype)
+    return clipped
 
 
 def dequantize(q: Array, *, scale: float, zero_point: int) -> Floats:
@@ -35,6 +36,7 @@ def dequantize(q: Array, *, scale: float, zero_point: int) -> Floats:
 
     Args:
         q: any shape, integer.
-        scale, zero_point: as in `quantize`.
+        scale: as in `quantize`.
+        zero_point: as in `quantize`.
     """
     return ((q.astype(np.int32) - zero_point) * np.float32(scale)).astype(np.float32)

@@ -100,7 +100,9 @@ class SignalSpec:
     Attributes:
         min_rate_hz: lowest sample rate.
         min_samples: fewest samples in a window.
-        example_rate_hz, example_samples, example_channels: a typical window, for tests and benchmarks.
+        example_rate_hz: of a typical window, for tests and benchmarks.
+        example_samples: likewise.
+        example_channels: likewise.
     """
 
     min_rate_hz: float
@@ -123,7 +125,7 @@ class SignalSpec:
         return None
 
     def example(self, seed: int) -> Window:
-        """A window of Gaussian noise of the typical shape: enough to time and to type-check with."""
+        """A window of Gaussian noise of the typical shape: enough to time and to type-check."""
         rng = np.random.default_rng(seed)
         data = rng.normal(size=(self.example_samples, self.example_channels)).astype(np.float32)
         t_ns = int(self.example_samples / self.example_rate_hz * 1e9)

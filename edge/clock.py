@@ -25,7 +25,7 @@ def boot_id() -> str:
 
 
 def kernel_synced() -> bool:
-    """Whether a time service keeps the kernel's clock: adjtimex(2) without the unsynchronised state."""
+    """Whether a time service keeps the kernel's clock, by adjtimex(2)."""
     try:
         request = (ctypes.c_byte * 512)()  # struct timex, all zero: read only
         return int(ctypes.CDLL(None).adjtimex(request)) not in {-1, _TIME_ERROR}

@@ -92,7 +92,7 @@ def read(path: Path) -> DeviceConfig:
 
 
 def _explain(message: str, raw: Any) -> str:
-    """msgspec's message with the key in TOML's words, the value, and a near spelling."""
+    """The library's message with the key in TOML's words, the value, and a near spelling."""
     text, _, where = message.partition(" - at `$")
     key = where.rstrip("`").lstrip(".")
     value = raw

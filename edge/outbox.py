@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS outbox (
 """
 
 
-class OutboxFull(Exception):
+class OutboxFullError(Exception):
     """No space left even after giving up what may be given up; the message is not stored."""
 
 
@@ -97,7 +97,7 @@ class Outbox:
         """Store one message; it is on disk when this returns.
 
         Raises:
-            OutboxFull: no space, and nothing left that may be given up for it.
+            OutboxFullError: no space, and nothing left that may be given up for it.
             ValueError: the payload is larger than any collector takes.
         """
         if len(message.payload) > MAX_PAYLOAD_BYTES:
@@ -117,7 +117,7 @@ class Outbox:
                         raise
                     if not self._make_space(message.kind):
                         self.dropped[message.kind] += message.kind in _EXPENDABLE
-                        raise OutboxFull(f"{self._path}: {error}") from None
+                        raise OutboxFullError(f"{self._path}: {error}") from None
                 else:
                     return
 

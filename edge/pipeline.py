@@ -1,4 +1,4 @@
-"""Window to detections: the stages folded, then judged. The same code on the device and in evaluation."""
+"""Window to detections: the stages folded, then judged. Evaluation uses the same code."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run_stage(stage: Stage, engine: Engine | None, window: Window, found: Detect
 
 
 def run_rows(engine: Engine | None, inputs: Floats) -> Floats:
-    """(n, *output_shape) float32 outputs for (n, *input_shape) inputs; the inputs without an engine."""
+    """(n, *output_shape) float32 for (n, *input_shape) inputs; without an engine the inputs."""
     if engine is None or len(inputs) == 0:
         return inputs
     return np.stack([engine.run(row) for row in inputs])

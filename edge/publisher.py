@@ -1,15 +1,16 @@
-"""Outbox to broker, one thread. A row is done when the collector says so, and sent again until then."""
+"""Outbox to broker, one thread. A row is sent until the collector says that it is stored."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import queue
 import random
 import select
 import socket
 import threading
 import time
+from collections import deque
 from pathlib import Path
 
 from paho.mqtt import client as paho
@@ -55,7 +56,7 @@ class Publisher:
         self._password = _read_secret(config.password_file)
         if config.ca_file and not Path(config.ca_file).is_file():
             raise ConfigError(f"mqtt.ca_file = {config.ca_file!r}: no such file")
-        self._scores: queue.Queue[Encoded] = queue.Queue(_MAX_SCORES)
+        self._scores: deque[Encoded] = deque()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
@@ -70,21 +71,16 @@ class Publisher:
 
     def wake(self) -> None:
         """There is something new in the outbox. Called from any thread."""
-        try:
+        with contextlib.suppress(BlockingIOError):  # the last ones are unread, so it is awake
             self._wake_in.send(b"x")
-        except BlockingIOError:
-            pass  # it has not yet read the last ones, so it is awake
 
     def send_score(self, score: Encoded) -> None:
         """Send at QoS 0 when connected, else drop and count. Called from any thread."""
-        try:
-            if not self.is_connected:
-                raise queue.Full
-            self._scores.put_nowait(score)
-        except queue.Full:
+        if not self.is_connected or len(self._scores) >= _MAX_SCORES:
             self.scores_dropped += 1
-        else:
-            self.wake()
+            return
+        self._scores.append(score)
+        self.wake()
 
     def run(self, stop: threading.Event) -> None:
         """Connect, drain, and begin again with growing, jittered pauses, until told to stop."""
@@ -152,8 +148,8 @@ class Publisher:
                 self._sent_s[row.id] = now_s
                 self._cursor = row.seq
                 self._outbox.sent += 1
-        while not self._scores.empty():
-            score = self._scores.get_nowait()
+        while self._scores:
+            score = self._scores.popleft()
             client.publish(score.topic, score.payload, qos=0)
 
     def _say_goodbye(self, client: paho.Client) -> None:
@@ -214,7 +210,8 @@ class Publisher:
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
     ) -> None:
         try:
-            command = messages.decode(message.topic, message.payload, prefix=self._config.prefix)
+            payload = bytes(message.payload)
+            command = messages.decode(message.topic, payload, prefix=self._config.prefix)
         except MessageError as error:
             log.warning("command on %s passed over: %s", message.topic, error)
             return

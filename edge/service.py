@@ -19,7 +19,7 @@ from edge.bundle import Bundle
 from edge.clock import Clock
 from edge.config import DeviceConfig
 from edge.notify import notify, watchdog_s
-from edge.outbox import Outbox, OutboxFull
+from edge.outbox import Outbox, OutboxFullError
 from edge.publisher import Publisher
 from edge.watcher import Watcher
 
@@ -105,10 +105,10 @@ class Service:
         self._stop.set()
 
     def send(self, message: Encoded) -> None:
-        """Store a message for the collector; on a full disk alerts are held in memory and tried again."""
+        """Store a message; on a full disk alerts are held in memory and tried again."""
         try:
             self._outbox.put(message)
-        except OutboxFull as error:
+        except OutboxFullError as error:
             if message.kind != "alert":
                 return
             with self._held_lock:
@@ -182,7 +182,7 @@ class Service:
             while self._held_back:
                 try:
                     self._outbox.put(self._held_back[0])
-                except OutboxFull:
+                except OutboxFullError:
                     return
                 self._held_back.popleft()
         self._publisher.wake()
@@ -193,7 +193,7 @@ class Service:
         def guarded() -> None:
             try:
                 body()
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:
                 log.critical("thread %s died", name, exc_info=error)
                 self._failure = error
                 self._stop.set()

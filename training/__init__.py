@@ -1,1 +1,1 @@
-"""Training: recordings in, Keras models and reports out."""
+"""Train a workload's model from recordings; imports the contract and nothing of the other roles."""

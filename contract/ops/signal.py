@@ -13,18 +13,20 @@ _EPS = 1e-6  # keeps the logarithm of a silent band finite, far below any sensor
 
 @functools.lru_cache(maxsize=32)
 def _band_edges(bins: int, n_bands: int, octaves: int) -> Array:
-    """(n_bands + 1,) first FFT bin of each band, log-spaced over the top `octaves`, strictly rising."""
+    """(n_bands + 1,) first FFT bin of each band, log-spaced over the top `octaves`, rising."""
     edges = np.rint(np.geomspace(bins * 2.0**-octaves, bins, n_bands + 1)).astype(int)
     for i in range(1, len(edges)):  # at the low end several bands would fall on one bin
         edges[i] = max(edges[i], edges[i - 1] + 1)
-    return edges + (bins - edges[-1]) if edges[-1] > bins else edges
+    edges = np.minimum(edges, bins - np.arange(n_bands, -1, -1))
+    return np.asarray(edges)
 
 
 @functools.lru_cache(maxsize=32)
 def _hann(samples: int) -> Floats:
     """(samples,) float32 Hann window with mean square 1."""
     window = np.hanning(samples)
-    return (window / np.sqrt(np.mean(window**2))).astype(np.float32)
+    normalised: Floats = (window / np.sqrt(np.mean(window**2))).astype(np.float32)
+    return normalised
 
 
 def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
@@ -52,7 +54,8 @@ def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
     power = 2.0 * np.square(np.abs(spectrum[1:])) / samples**2  # without the zero-frequency bin
     edges = _band_edges(bins, n_bands, octaves)
     bands = np.add.reduceat(power[: edges[-1]], edges[:-1], axis=0)
-    return (0.5 * np.log(bands.T + _EPS**2)).astype(np.float32)
+    levels: Floats = (0.5 * np.log(bands.T + _EPS**2)).astype(np.float32)
+    return levels
 
 
 def log_crest(x: Floats) -> Floats:

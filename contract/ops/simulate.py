@@ -63,7 +63,7 @@ class RunToFailure:
         return float(make["loads"][np.searchsorted(make["steps"], i / self.windows)])
 
     def defect(self, i: int) -> float:
-        """Height of the defect's impulses in window `i`, in units of the noise; 0 before the onset."""
+        """Height of the impulses in window `i`, in units of the noise; 0 before the onset."""
         life = i / max(self.windows - 1, 1)
         if life < self.onset:
             return 0.0

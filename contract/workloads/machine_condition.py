@@ -7,7 +7,8 @@ point; the largest is the score:
 
 - `spectrum`: how far the residual has moved in at least 40 % of the bands. Run-in noise and
   passing bursts move a few bands, lasting damage moves many.
-- `impulses`: the signal is more impulsive than it was, and its spectrum has changed on the same axis.
+- `impulses`: the signal is more impulsive than it was, and its spectrum has changed on the same
+  axis.
 - `level`: how much three quarters of the bands have risen, in nepers; a safety net for damage
   that keeps its shape.
 """

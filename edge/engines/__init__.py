@@ -55,5 +55,5 @@ def open_engine(name: str, path: Path, model: ModelFile) -> Engine:
 def _module(name: str) -> EngineModule:
     if name not in names():
         raise BundleError(f"no engine {name!r}; known: {', '.join(names())}")
-    module: EngineModule = importlib.import_module(f"{__name__}.{name}")  # type: ignore[assignment]
+    module: EngineModule = importlib.import_module(f"{__name__}.{name}")
     return module

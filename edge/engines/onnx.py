@@ -42,7 +42,7 @@ def open_model(path: Path, model: ModelFile) -> OnnxEngine:
         session = onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # its own exception types share no parent but this
+    except Exception as error:  # noqa: BLE001 (its own exceptions share no other parent)
         raise BundleError(f"{path.name}: ONNX Runtime will not load it: {error}") from None
     ends = (
         ("input", session.get_inputs(), model.input),
@@ -82,6 +82,6 @@ class OnnxEngine:
         """
         try:
             (y,) = self._session.run(None, {self._input: x[None].astype(np.float32)})
-        except Exception as error:  # its own exception types share no parent but this
+        except Exception as error:
             raise EngineError(f"{self._model.file}: {error}") from error
         return np.asarray(y[0], dtype=np.float32)

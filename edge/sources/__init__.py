@@ -41,7 +41,7 @@ class Source(Protocol):
 
 
 class Pace:
-    """Lets recorded time pass at `speed` times real time; 0 as fast as possible. Ends when closed."""
+    """Lets recorded time pass at `speed` times real time; 0: as fast as possible."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
