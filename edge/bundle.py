@@ -114,7 +114,7 @@ class Bundle:
         runtime = engines.version(self.engine) or ""
         allowed = step * _OTHER_RUNTIME_STEPS if runtime.startswith("tflite-runtime") else 0.0
         if outputs.shape != expected.shape or not np.isfinite(outputs).all():
-            raise BundleError(f"{self.path}: stage {stage!r} gives {outputs.shape}, or no number")
+            raise BundleError(f"{self.path}: stage {stage!r} gives {outputs.shape} or NaN")
         worst = float(np.abs(outputs - expected).max())
         if worst > allowed + 1e-6:
             raise BundleError(
