@@ -1,0 +1,221 @@
+// The operator's page. It asks the API again whenever the collector says that something changed.
+// All text from devices goes through textContent: a label may hold anything.
+
+import { chart } from "/static/chart.js";
+
+const POINTS = 300, ALERTS = 100;
+const AT_LEAST_MS = 1000, AT_MOST_MS = 10000, PATIENCE_MS = 8000;
+
+const byId = (id) => document.getElementById(id);
+const scores = new Map(); // "device/pipeline" -> points, oldest first
+let alerts = []; // newest first
+let devices = [];
+let isLive = false;
+
+const format = {
+  score: (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)),
+  time: (ns) => new Date(ns / 1e6).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" }),
+  clock: (ns) => new Date(ns / 1e6).toLocaleTimeString(),
+  duration(ms) {
+    if (ms < 1000) return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+    for (const [unit, size] of [["s", 1e3], ["min", 6e4], ["h", 3.6e6], ["d", 8.64e7]]) {
+      if (ms < size * (unit === "h" ? 48 : 120)) return `${(ms / size).toFixed(ms < 1e4 ? 1 : 0)} ${unit}`;
+    }
+    return `${(ms / 8.64e7).toFixed(0)} d`;
+  },
+  ago: (ns, now_ns) => (now_ns - ns < 2e9 ? "just now" : `${format.duration((now_ns - ns) / 1e6)} ago`),
+};
+
+function element(name, className, ...content) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  made.append(...content.filter((part) => part !== null)); // strings become text nodes
+  return made;
+}
+
+async function ask(path) {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!answer.ok && answer.status !== 503) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+// -- what is drawn ---------------------------------------------------------------------------------
+
+const STATES = { online: "good", silent: "warn", stopped: "", offline: "bad", unknown: "" };
+
+const isRaised = (pipeline) => pipeline.alarm?.state === "raised";
+const isInAlarm = (device) => device.pipelines.some(isRaised);
+
+function deviceCard(device, now_ns, width) {
+  const facts = element("ul", "facts");
+  const fact = (text, tone = "") => facts.append(element("li", tone, text));
+  if (device.outbox) fact(`${device.outbox.rows} queued`, device.outbox.rows > 100 ? "warn" : "");
+  if (device.cpu_temperature_c !== null) fact(`${device.cpu_temperature_c.toFixed(0)} °C`);
+  for (const cause of device.throttled ?? []) fact(cause, "warn");
+  if (device.clock_synced !== null) {
+    fact(device.clock_synced ? "clock synced" : "clock not synced", device.clock_synced ? "" : "warn");
+  }
+  if (device.version) fact(`version ${device.version}`);
+  fact(device.seen_ns === null ? "not heard yet" : `heard ${format.ago(device.seen_ns, now_ns)}`);
+  return element(
+    "article", isInAlarm(device) ? "device alarm" : "device",
+    element("div", "title",
+      element("span", `dot ${STATES[device.state]}`),
+      element("h3", "", device.device),
+      element("span", `pill ${STATES[device.state]}`, device.state)),
+    facts,
+    ...device.pipelines.map((each) => pipelinePart(device, each, width)),
+  );
+}
+
+function pipelinePart(device, pipeline, width) {
+  const isWatched = device.state === "online" && pipeline.state === "watching";
+  const state = isRaised(pipeline) ? `alarm: ${pipeline.alarm.label}` : pipeline.state ?? "quiet";
+  const tone = isRaised(pipeline) ? "bad" : isWatched ? "good" : "";
+  const part = element("div", "pipeline",
+    element("div", "title",
+      element("h4", "", pipeline.pipeline),
+      element("span", `pill ${tone}`, state)));
+  if (pipeline.state === "learning") {
+    const bar = element("progress", "");
+    bar.max = Math.max(pipeline.learn_windows, 1);
+    bar.value = pipeline.learned_windows;
+    bar.setAttribute("aria-label", "learned windows");
+    part.append(bar);
+  }
+  const points = scores.get(`${device.device}/${pipeline.pipeline}`);
+  if (points?.length > 1) {
+    const own = alerts.filter((a) => a.device === device.device && a.pipeline === pipeline.pipeline);
+    part.append(chart(points, own, width, format));
+  }
+  if (pipeline.workload) {
+    const facts = element("ul", "facts");
+    const fact = (text, tone = "") => facts.append(element("li", tone, text));
+    if (pipeline.state === "learning") {
+      fact(`learned ${pipeline.learned_windows} of ${pipeline.learn_windows} windows`);
+    }
+    const dropped = Object.values(pipeline.dropped).reduce((sum, each) => sum + each, 0);
+    const latency = Object.values(pipeline.latency_ms).reduce((sum, each) => sum + each, 0);
+    fact(`${pipeline.windows_per_s.toFixed(1)} windows/s`);
+    fact(`${format.duration(latency)} per window`);
+    if (dropped) fact(`${dropped} dropped`, "warn");
+    fact(`${pipeline.workload}, model ${pipeline.model_id}`);
+    part.append(facts);
+  }
+  return part;
+}
+
+function alertRow(alert) {
+  const time = element("time", "", format.time(alert.at_ns));
+  time.dateTime = new Date(alert.at_ns / 1e6).toISOString();
+  return element("tr", "",
+    element("td", "", time),
+    element("td", "", element("span", `pill ${alert.state === "raised" ? "bad" : "good"}`, alert.state)),
+    element("td", "", `${alert.device} / ${alert.pipeline}`),
+    element("td", "", alert.label),
+    element("td", "number", `${format.score(alert.score)} / ${format.score(alert.threshold)}`),
+    element("td", "number", format.duration(alert.latency_ms)));
+}
+
+function drawDevices(now_ns) {
+  const grid = byId("devices");
+  // The width of a card's inside, from one that is there; the first drawing makes do with a guess.
+  const card = grid.querySelector(".pipeline");
+  const width = Math.round(card ? card.clientWidth : Math.min(grid.clientWidth, 400) - 34);
+  grid.replaceChildren(...devices.map((each) => deviceCard(each, now_ns, Math.max(width, 120))));
+  byId("no-devices").hidden = devices.length > 0;
+}
+
+function drawAlerts(isNew) {
+  byId("alerts").hidden = alerts.length === 0;
+  byId("no-alerts").hidden = alerts.length > 0;
+  byId("alerts").tBodies[0].replaceChildren(...alerts.map(alertRow));
+  if (isNew) {
+    const newest = alerts[0];
+    byId("announce").textContent = `${newest.state}: ${newest.label}, ${newest.device} ${newest.pipeline}`;
+  }
+}
+
+function drawSummary(summary) {
+  const online = devices.filter((each) => each.state === "online").length;
+  const alarms = devices.flatMap((each) => each.pipelines).filter(isRaised).length;
+  const { p50, p99 } = summary.latency_ms.alert;
+  const facts = [
+    ["devices online", `${online} of ${devices.length}`, ""],
+    ["in alarm now", alarms, alarms ? "bad" : ""],
+    ["alerts stored", summary.alerts, ""],
+    ["window to row, median", p50 === null ? "–" : format.duration(p50), ""],
+    ["window to row, 99 %", p99 === null ? "–" : format.duration(p99), ""],
+    ["messages rejected", summary.rejected, ""],
+  ];
+  byId("summary").replaceChildren(...facts.map(([name, value, tone]) =>
+    element("div", "", element("dt", "", name), element("dd", tone, String(value)))));
+}
+
+function drawLink(health) {
+  const reasons = Object.entries(health?.reasons ?? {});
+  const link = byId("link");
+  const [text, tone] = !isLive ? ["connection lost", "bad"] : reasons.length ? ["needs attention", "warn"] : ["live", "good"];
+  if (link.textContent !== text) link.textContent = text;
+  link.className = `pill ${tone}`;
+  const why = !isLive
+    ? "The collector does not answer. What you see is old; trying again."
+    : reasons.map(([part, reason]) => `${part}: ${reason}`).join(" · ");
+  const trouble = byId("trouble");
+  if (trouble.textContent !== why) trouble.textContent = why;
+  trouble.hidden = !why;
+}
+
+// -- when it is drawn ------------------------------------------------------------------------------
+
+const newestScore = () => Math.max(0, ...[...scores.values()].map((points) => points.at(-1).n));
+
+async function refresh() {
+  try {
+    const knownAlert = alerts[0]?.n ?? 0;
+    const [health, summary, fleet, fresh, plotted] = await Promise.all([
+      ask("/healthz"), ask("/api/summary"), ask("/api/devices"),
+      ask(`/api/alerts?limit=${ALERTS}&since=${knownAlert}`),
+      ask(`/api/scores?limit=${POINTS}&since=${newestScore()}`),
+    ]);
+    devices = fleet.devices.sort((a, b) => isInAlarm(b) - isInAlarm(a)); // the rest by name
+    alerts = [...fresh.alerts, ...alerts].slice(0, ALERTS);
+    for (const { device, pipeline, points } of plotted.series) {
+      const key = `${device}/${pipeline}`;
+      const all = [...(scores.get(key) ?? []), ...points].slice(-POINTS);
+      if (all.length) scores.set(key, all);
+    }
+    isLive = true;
+    drawDevices(fleet.now_ns);
+    if (fresh.alerts.length || !knownAlert) drawAlerts(knownAlert > 0 && fresh.alerts.length > 0);
+    drawSummary(summary);
+    drawLink(health);
+  } catch {
+    isLive = false;
+    drawLink(null);
+  }
+}
+
+let wake = () => {};
+
+/** Refresh when something changed, at most every second; and every ten seconds, for what ages. */
+async function refreshForEver() {
+  for (;;) {
+    const changed = new Promise((resolve) => { wake = resolve; });
+    const waited = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+    await refresh();
+    await waited(AT_LEAST_MS);
+    await Promise.race([changed, waited(AT_MOST_MS)]);
+  }
+}
+
+const stream = new EventSource("/api/stream");
+stream.addEventListener("change", () => wake());
+stream.addEventListener("error", () => { isLive = false; drawLink(null); });
+stream.addEventListener("open", () => {
+  // Perhaps another collector, with another database: start over.
+  alerts = [];
+  scores.clear();
+  wake();
+});
+refreshForEver();
