@@ -104,8 +104,8 @@ class Bundle:
             inputs, expected_inputs, atol=_PREPROCESS_TOLERANCE
         ):
             raise BundleError(
-                f"{self.path}: preprocessing of stage {stage!r} differs from the one it was trained "
-                "with; fix: train again, or install the version that made it"
+                f"{self.path}: preprocessing of stage {stage!r} is not the one it was trained with; "
+                "fix: train again, or install the version that made it"
             )
         # the stored inputs, not ours: integers must then agree to the last bit
         outputs = run_rows(self.engines[stage], expected_inputs)
