@@ -1,0 +1,44 @@
+"""Keras, without the noise of what lies below it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.spec import Floats
+from training.watch import Model
+
+
+def quiet() -> None:
+    """Choose TensorFlow unless told otherwise, and keep its start-up chatter off the terminal.
+
+    Only before the first import of Keras has this any effect.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # its sums change with the number of threads; the same seed must give the same numbers
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"(tensorflow|keras|google|tf2onnx)\b")
+
+
+def load(file: Path) -> Any:
+    """A Keras model from a `.keras` file; Keras refuses code inside it."""
+    quiet()
+    import keras
+
+    return keras.saving.load_model(file, compile=False)
+
+
+def as_model(keras_model: Any) -> Model:
+    """A Keras model as a function from (n, *input_shape) to (n, *output_shape) float32."""
+
+    def run(rows: Floats) -> Floats:
+        return np.asarray(keras_model.predict(rows, batch_size=1024, verbose=0), np.float32)
+
+    return run

@@ -1,0 +1,1 @@
+"""Data that is made, where none can be had."""

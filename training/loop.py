@@ -1,0 +1,144 @@
+"""The training loop: plain, from top to bottom, the same numbers whether interrupted or not.
+
+Every epoch draws its order and its augmentation from a generator of its own, made of seed and
+epoch, so an epoch depends on nothing but the state it starts from; that state is on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.spec import Array, Floats
+from training import backend
+from training.datasets import DataError
+from training.recipes import Examples, StageRecipe
+
+_SAVE_EVERY_S = 2.0  # of work that an interruption may cost
+Progress = Callable[[int, float, float], None]
+
+
+@dataclass
+class _State:
+    """What an epoch starts from."""
+
+    epoch: int = 0
+    history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "val_loss": []})
+    best: list[Array] = field(default_factory=list)
+
+
+def fit(
+    recipe: StageRecipe,
+    *,
+    input_shape: tuple[int, ...],
+    training: Examples,
+    validation: Examples,
+    seed: int,
+    epochs: int | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress = lambda _epoch, _loss, _val_loss: None,
+) -> tuple[Any, dict[str, list[float]]]:
+    """Train one stage's model, or go on where `checkpoint` stands; return it at its best epoch.
+
+    Args:
+        recipe: model, augmentation and hyperparameters.
+        input_shape: of one row.
+        training: inputs (n, *input_shape) and targets (n, ...), float32.
+        validation: likewise, of other groups.
+        seed: of weights, order and augmentation.
+        epochs: instead of the recipe's.
+        checkpoint: file that holds the state after an epoch, written every few seconds.
+        progress: told epoch (from 1), loss and validation loss.
+
+    Returns:
+        the Keras model with the weights of the lowest validation loss, and `loss` and `val_loss`
+        of each epoch.
+
+    Raises:
+        DataError: the checkpoint belongs to another model.
+    """
+    epochs = epochs or recipe.epochs
+    inputs, targets = training
+    batch = min(recipe.batch, len(inputs))
+    steps = len(inputs) // batch
+    model = _compiled(recipe, input_shape, inputs, seed=seed, steps=steps * epochs)
+    state = _restore(model, checkpoint) if checkpoint and checkpoint.exists() else _State()
+    saved_s = time.monotonic()
+    while state.epoch < epochs:
+        rng = np.random.default_rng([seed, state.epoch])
+        x, y = recipe.augment(inputs, targets, rng)
+        order = rng.permutation(len(x))[: steps * batch].reshape(steps, batch)
+        model.reset_metrics()
+        for rows in order:
+            loss = model.train_on_batch(x[rows], y[rows])  # a running mean over the epoch
+        model.reset_metrics()
+        val_loss = float(model.test_on_batch(*validation))
+        if val_loss < min(state.history["val_loss"], default=np.inf):
+            state.best = [np.array(weight) for weight in model.get_weights()]
+        state.history["loss"].append(float(loss))
+        state.history["val_loss"].append(val_loss)
+        state.epoch += 1
+        if checkpoint and (state.epoch == epochs or time.monotonic() - saved_s > _SAVE_EVERY_S):
+            _save(model, state, checkpoint)
+            saved_s = time.monotonic()
+        progress(state.epoch, float(loss), val_loss)
+    if state.best:
+        model.set_weights(state.best)
+    return model, state.history
+
+
+def _compiled(
+    recipe: StageRecipe, input_shape: tuple[int, ...], inputs: Floats, *, seed: int, steps: int
+) -> Any:
+    """A fresh model, its optimizer built, with weights made by the seed."""
+    backend.quiet()
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    model = recipe.model(input_shape, inputs)
+    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    model.compile(keras.optimizers.Adam(rate), loss=recipe.loss, jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _variables(model: Any) -> list[Any]:
+    """Everything that training changes."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _save(model: Any, state: _State, file: Path) -> None:
+    """Replace the checkpoint in one step."""
+    arrays = {f"variable{i}": np.array(v) for i, v in enumerate(_variables(model))}
+    arrays |= {f"best{i}": array for i, array in enumerate(state.best)}
+    header = np.array(json.dumps({"epoch": state.epoch, "history": state.history}))
+    temporary = file.with_suffix(".tmp")
+    with temporary.open("wb") as opened:
+        np.savez(opened, allow_pickle=False, header=header, **arrays)
+        opened.flush()
+        os.fsync(opened.fileno())
+    temporary.replace(file)
+
+
+def _restore(model: Any, file: Path) -> _State:
+    """Put a checkpoint back into a freshly made model."""
+    variables = _variables(model)
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            header = json.loads(str(stored["header"]))
+            best = [stored[f"best{i}"] for i in range(len(model.weights)) if "best0" in stored]
+            for i, variable in enumerate(variables):
+                variable.assign(stored[f"variable{i}"])
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{file}: not a checkpoint of this model ({error}); fix: train without --resume"
+        ) from None
+    return _State(header["epoch"], header["history"], best)

@@ -1,0 +1,132 @@
+"""How good a detector is: areas under curves, and the run-to-failure protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from contract.messages import Alert
+from contract.spec import Array, Floats, OperatingPoint, Workload
+
+if TYPE_CHECKING:
+    from training.datasets import Recording
+    from training.watch import Watched
+
+FALSE_SPAN = (0.15, 0.30)  # of life: past the learning period, long before the end
+LAST_SPAN = 0.95  # of life: failed for certain from here on
+
+
+@dataclass(frozen=True, eq=False)
+class Alarms:
+    """What a policy said over one recording.
+
+    Attributes:
+        recording: what was watched.
+        is_judged: (windows,) bool, False while learning.
+        is_raised: (windows,) bool, whether the alarm was on after each window.
+        times_raised: how many alerts were raised.
+    """
+
+    recording: Recording
+    is_judged: Array
+    is_raised: Array
+    times_raised: int
+
+    @property
+    def first_alarm(self) -> float | None:
+        """Fraction of life at the first alarm; None: never."""
+        return float(self.recording.life[self.is_raised.argmax()]) if self.times_raised else None
+
+    @property
+    def false_alarm_share(self) -> float:
+        """Share of the judged windows in alarm between 15 and 30 % of life; 0.0 without any."""
+        span = self.is_judged & healthy_for_sure(self.recording.life)
+        return float(self.is_raised[span].mean()) if span.any() else 0.0
+
+
+def replay(workload: Workload, watched: Watched, point: OperatingPoint) -> Alarms:
+    """The workload's own policy over the judged detections of a recording.
+
+    Args:
+        workload: has the policy.
+        watched: one recording, judged.
+        point: the thresholds to try.
+    """
+    policy = workload.policy(point)
+    is_raised = np.zeros(len(watched.found), dtype=bool)
+    times_raised, state = 0, False
+    for i, (found, t_ns) in enumerate(zip(watched.found, watched.seen.t_ns, strict=True)):
+        for body in policy.update(found, t_ns):
+            if isinstance(body, Alert):
+                state = body.state == "raised"
+                times_raised += state
+        is_raised[i] = state
+    judged = np.array([bool(found) for found in watched.found])
+    return Alarms(watched.recording, judged, is_raised, times_raised)
+
+
+def healthy_for_sure(life: Floats) -> Array:
+    """(windows,) bool: between 15 and 30 % of life, where any alarm is held to be false."""
+    return (life > FALSE_SPAN[0]) & (life <= FALSE_SPAN[1])
+
+
+def auroc(negative: Floats, positive: Floats) -> float:
+    """Chance that a positive scores above a negative, ties counting half.
+
+    Hanley and McNeil, Radiology 143(1), 1982: the Mann-Whitney statistic.
+
+    Args:
+        negative: (n,) float32 scores, not empty.
+        positive: (m,) float32 scores, not empty.
+
+    Returns:
+        0 to 1; 0.5 is guessing.
+    """
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, side="left")
+    not_above = np.searchsorted(ordered, positive, side="right")
+    return float(np.mean((below + not_above) / 2) / len(ordered))
+
+
+def sqnr_db(reference: Floats, quantized: Floats) -> float:
+    """Signal to quantization noise ratio in decibels; infinite where both are equal.
+
+    Args:
+        reference: float32 outputs of the float model.
+        quantized: float32 outputs of an engine, of the same shape.
+    """
+    noise = float(np.square(reference - quantized, dtype=np.float64).sum())
+    signal = float(np.square(reference, dtype=np.float64).sum())
+    return 10.0 * float(np.log10(signal / noise)) if noise > 0.0 else float("inf")
+
+
+def run_to_failure(alarms: Sequence[Alarms]) -> dict[str, float]:
+    """The protocol for lives without a known onset: only healthy early, failed late is sure.
+
+    Args:
+        alarms: one per bearing, at least one.
+
+    Returns:
+        `bearings`; `found`: with an alarm after learning; `median_first_alarm_fraction` of life,
+        never found counting 1.0; `false_alarm_share_15_30`: of all judged windows of the span;
+        `bearings_with_false_alarm`: in alarm anywhere in the span; and, so that an early guess
+        cannot pass for an early find, `median_false_starts_as_1` and `alarm_share_last_5`.
+    """
+    first = [a.first_alarm if a.first_alarm is not None else 1.0 for a in alarms]
+    is_false = [a.false_alarm_share > 0.0 for a in alarms]
+    spans = [a.is_judged & healthy_for_sure(a.recording.life) for a in alarms]
+    healthy = np.concatenate([a.is_raised[s] for a, s in zip(alarms, spans, strict=True)])
+    last = np.concatenate([a.is_raised[a.recording.life > LAST_SPAN] for a in alarms])
+    honest = [1.0 if wrong else at for at, wrong in zip(first, is_false, strict=True)]
+    return {
+        "bearings": len(alarms),
+        "found": sum(a.times_raised > 0 for a in alarms),
+        "median_first_alarm_fraction": float(np.median(first)),
+        "false_alarm_share_15_30": float(healthy.mean()) if healthy.size else 0.0,
+        "bearings_with_false_alarm": sum(is_false),
+        "median_false_starts_as_1": float(np.median(honest)),
+        "alarm_share_last_5": float(last.mean()) if last.size else 0.0,
+    }

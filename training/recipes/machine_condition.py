@@ -1,0 +1,154 @@
+"""An autoencoder of healthy spectra, for `machine_condition`.
+
+Data: the healthy starts (learning periods) of the `pronostia` bearings where the data root has
+them, and always those of simulated machines; 32 log-band levels per channel and window, made by
+the contract's own preprocessing. Each data set weighs the same.
+
+Command: vedette train machine_condition
+
+Expected, seed 0, with pronostia: EXPECTED
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.spec import Array, Floats, OperatingPoint
+from contract.workloads.machine_condition import PARTS, WORKLOAD
+from training import datasets, features, metrics, thresholds
+from training.augment import tilt_and_jitter
+from training.datasets import DataSet, Recording
+from training.datasets.synthetic.run_to_failure import simulate
+from training.recipes import Examples, Recipe, StageRecipe
+from training.watch import Seen, Watched, judge
+
+_MACHINES = 12  # simulated ones, about as many as there are real bearings to learn from
+_MARGIN = 1.2  # on what healthy machines have shown: those not met yet may show a little more
+# A level is a safety net, not a detector: run-in and load alone may double it (ln 2).
+_FLOORS = {"spectrum": 0.0, "impulses": 0.0, "level": float(np.log(2.0))}
+
+
+def sources(root: Path, seed: int) -> tuple[DataSet, ...]:
+    """Real bearings where there are any, and simulated machines."""
+    real = root / "pronostia"
+    found = (datasets.open_folder(real),) if real.is_dir() else ()
+    return (*found, simulate(_MACHINES, seed=seed))
+
+
+def healthy_starts(recordings: Sequence[Recording]) -> Examples:
+    """(n, bands) float32 spectrum shapes of the learning periods, as input and as target."""
+    by_dataset: dict[str, list[Floats]] = {}
+    for recording in recordings:
+        rows = features.rows(WORKLOAD, "spectrum", recording, windows=recording.learn_windows)
+        by_dataset.setdefault(recording.dataset, []).append(rows)
+    sets = [np.concatenate(rows) for rows in by_dataset.values()]
+    # the smaller set is repeated, or the many simulated machines would drown the real ones
+    most = max(len(rows) for rows in sets)
+    shapes = np.concatenate([np.resize(rows, (most, rows.shape[1])) for rows in sets])
+    return shapes, shapes
+
+
+def autoencoder(input_shape: tuple[int, ...], examples: Floats) -> Any:
+    """Dense 32-24-8-24-32 with ReLU; the bands are scaled inside the graph and back at its end."""
+    from keras import Sequential, layers
+
+    (bands,) = input_shape
+    mean, variance = examples.mean(axis=0), examples.var(axis=0)
+    return Sequential(
+        [
+            layers.Input(input_shape, name="shape"),
+            layers.Normalization(mean=mean, variance=variance, name="scale"),
+            layers.Dense(24, activation="relu"),
+            layers.Dense(8, activation="relu"),
+            layers.Dense(24, activation="relu"),
+            layers.Dense(bands),
+            layers.Normalization(mean=mean, variance=variance, invert=True, name="unscale"),
+        ],
+        name="spectrum",
+    )
+
+
+def augment(shapes: Floats, _targets: Floats, rng: np.random.Generator) -> Examples:
+    """Another mounting's colour, and noise to be removed."""
+    return tilt_and_jitter(shapes, rng, tilt=0.3, jitter=0.05)
+
+
+def healthy(watched: Watched) -> Array:
+    """(windows,) bool: judged, and healthy for certain; up to the onset where that is known."""
+    judged = np.isfinite(watched.scores)
+    life, onset = watched.recording.life, watched.recording.onset
+    return judged & (life < onset if onset is not None else metrics.healthy_for_sure(life))
+
+
+def measure(watched: Sequence[Watched]) -> dict[str, float]:
+    """How well healthy spectra are rebuilt, and how well novelty tells healthy from failed.
+
+    Returns:
+        `rebuild_rms` in nepers, over healthy windows; `auroc` of the score, healthy against the
+        last 5 % of life, each machine by itself, then averaged.
+    """
+    errors = [
+        np.square(inputs - outputs).mean()
+        for one in watched
+        for (inputs, outputs), is_healthy in zip(
+            one.seen.passes["spectrum"], healthy(one), strict=True
+        )
+        if is_healthy
+    ]
+    areas = [
+        metrics.auroc(one.scores[healthy(one)], one.scores[one.recording.life > metrics.LAST_SPAN])
+        for one in watched
+    ]
+    return {"rebuild_rms": float(np.sqrt(np.mean(errors))), "auroc": float(np.mean(areas))}
+
+
+def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
+    """Each part divided by the most that was ever seen of it while machines were healthy.
+
+    That most is the lowest threshold at which the policy would have raised no alarm on this part
+    alone; the threshold is then the same margin on each.
+    """
+    scales = {}
+    for part in PARTS:
+        # a part divided by infinity is zero, so only this one is judged
+        only = {other: 1.0 if other == part else np.inf for other in PARTS}
+        alone = [judge(WORKLOAD, one, OperatingPoint(1.0, 1.0, "", {}, only)) for one in seen]
+        calm = [thresholds.cut(one, healthy) for one in alone]
+        scales[part] = max(thresholds.silent_threshold(WORKLOAD, calm), _FLOORS[part])
+    point = OperatingPoint(_MARGIN, thresholds.CLEAR * _MARGIN, "", {}, scales)
+    watched = [judge(WORKLOAD, one, point) for one in seen]
+    alarms = [metrics.replay(WORKLOAD, one, point) for one in watched]
+    machines = sorted({f"{one.recording.dataset}/{one.recording.name}" for one in seen})
+    return OperatingPoint(
+        point.threshold,
+        point.clear_threshold,
+        chosen_on="healthy spans of " + ", ".join(machines),
+        measured={
+            "healthy_windows": float(sum(healthy(one).sum() for one in watched)),
+            **metrics.run_to_failure(alarms),
+        },
+        scales=scales,
+    )
+
+
+RECIPE = Recipe(
+    sources=sources,
+    stages={
+        "spectrum": StageRecipe(
+            data=healthy_starts,
+            model=autoencoder,
+            augment=augment,
+            loss="mean_squared_error",
+            epochs=80,
+            batch=64,
+            learning_rate=3e-3,
+        )
+    },
+    metrics=measure,
+    bigger_is_better={"rebuild_rms": False, "auroc": True},
+    operating_point=operating_point,
+)

@@ -1,0 +1,52 @@
+"""Training, validation and test: by machine, person or page, never by sample.
+
+Two windows of one machine are nearly the same window; a split by sample would let a model be
+tested on what it has learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from training.datasets import DataSet, Recording
+
+SPLITS = ("training", "validation", "test")
+_KEPT_APART = 0.2  # share of the groups for validation, and as many for test
+
+
+def split(names: Sequence[str], *, seed: int) -> dict[str, list[str]]:
+    """Deal groups out, the same for the same names and seed on every machine.
+
+    Args:
+        names: of the groups of one data set.
+        seed: of the run.
+
+    Returns:
+        names by split, sorted; validation and test hold at least one group each as soon as there
+        are three.
+    """
+    # hashes, not a generator: a new group leaves the order of the others as it was
+    dealt = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
+    apart = max(round(_KEPT_APART * len(dealt)), 1) if len(dealt) >= 3 else 0
+    return {
+        "training": sorted(dealt[2 * apart :]),
+        "validation": sorted(dealt[:apart]),
+        "test": sorted(dealt[apart : 2 * apart]),
+    }
+
+
+def recordings(datasets: Sequence[DataSet], which: str, *, seed: int) -> tuple[Recording, ...]:
+    """The recordings of one split, each data set dealt out by itself.
+
+    Args:
+        datasets: all data of a recipe.
+        which: one of `SPLITS`.
+        seed: of the run.
+    """
+    return tuple(
+        recording
+        for dataset in datasets
+        for recording in dataset.recordings
+        if recording.name in split([r.name for r in dataset.recordings], seed=seed)[which]
+    )

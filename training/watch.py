@@ -1,0 +1,104 @@
+"""A workload over whole recordings, with the model that is being trained.
+
+The device folds the stages window by window (`edge.pipeline`); a network in training is far faster
+on many rows at once, so here each stage sees a whole recording. Both find the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from contract.spec import Detections, Floats, OperatingPoint, Profile, Workload
+from training.datasets import Recording
+
+Model = Callable[[Floats], Floats]
+Pass = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the stages of a workload found in one recording, before anything is judged.
+
+    Attributes:
+        recording: what was watched.
+        t_ns: the time of each window.
+        found: what the last stage found in each window.
+        passes: by stage with a model, for each window its inputs (n, *input_shape) and outputs
+            (n, *output_shape), float32.
+    """
+
+    recording: Recording
+    t_ns: tuple[int, ...]
+    found: tuple[Detections, ...]
+    passes: Mapping[str, tuple[Pass, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """One recording, judged.
+
+    Attributes:
+        seen: what was judged.
+        found: judged detections of each window; empty while learning.
+    """
+
+    seen: Seen
+    found: tuple[Detections, ...]
+
+    @property
+    def recording(self) -> Recording:
+        """What was watched."""
+        return self.seen.recording
+
+    @property
+    def scores(self) -> Floats:
+        """(windows,) float32, the highest score of each window; NaN while learning."""
+        return np.array(
+            [max((d.score for d in found), default=np.nan) for found in self.found], np.float32
+        )
+
+
+def see(workload: Workload, models: Mapping[str, Model], recording: Recording) -> Seen:
+    """Fold the stages over one recording.
+
+    Args:
+        workload: what watches.
+        models: by stage: (n, *input_shape) -> (n, *output_shape), float32.
+        recording: one group's windows.
+    """
+    windows = list(recording.windows())
+    found: list[Detections] = [()] * len(windows)
+    passes: dict[str, tuple[Pass, ...]] = {}
+    for stage in workload.stages:
+        inputs = [stage.preprocess(w, f) for w, f in zip(windows, found, strict=True)]
+        outputs = inputs
+        if stage.input_shape is not None:
+            ends = np.cumsum([len(rows) for rows in inputs])[:-1]
+            outputs = np.split(models[stage.name](np.concatenate(inputs)), ends)
+            passes[stage.name] = tuple(zip(inputs, outputs, strict=True))
+        found = [stage.postprocess(f, i, o) for f, i, o in zip(found, inputs, outputs, strict=True)]
+    return Seen(recording, tuple(window.t_ns for window in windows), tuple(found), passes)
+
+
+def judge(workload: Workload, seen: Seen, point: OperatingPoint) -> Watched:
+    """Learn from the first windows where the workload learns, judge the others.
+
+    Args:
+        workload: what watches.
+        seen: one recording.
+        point: the thresholds and scales to judge by.
+    """
+    learned, windows = {}, 0
+    if workload.learn is not None:
+        windows = seen.recording.learn_windows
+        vectors = [
+            np.stack([d.vector for d in found if d.vector is not None])
+            for found in seen.found[:windows]
+        ]
+        learned = workload.learn(np.stack(vectors))
+    profile = Profile(point, learned, "training", windows)
+    judged = tuple(workload.judge(found, profile) for found in seen.found[windows:])
+    return Watched(seen, ((),) * windows + judged)
