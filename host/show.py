@@ -61,14 +61,13 @@ def _alerts(alerts: list[dict[str, Any]], life: Life) -> RenderableType:
 def verdict(summary: dict[str, Any]) -> Panel:
     """The figures a person wants to see at the end."""
     first = summary["first_alert_fraction_of_life"]
+    when = "no time" if first is None else f"{first:.0%} of life"
     latency, model = summary["latency_ms"], summary["model"]
     lines = [
-        f"{summary['windows']} windows, first alert at "
-        + ("-" if first is None else f"{first:.0%} of life"),
-        f"{summary['alerts_raised']} alert messages sent, {summary['alerts_stored']} stored, "
+        f"{summary['windows']} windows, first alert at {when}",
+        f"{summary['alerts_raised']} alert messages sent, {summary['alerts_stored']} stored,",
         f"{summary['lost']} lost, {summary['duplicates']} doubled",
-        f"window complete to row committed: p50 {latency['p50']:.1f} ms, "
-        f"p99 {latency['p99']:.1f} ms",
+        f"window complete to row: p50 {latency['p50']:.1f} ms, p99 {latency['p99']:.1f} ms",
         f"model {model['float_bytes']} bytes float, {model['int8_bytes']} bytes int8",
         "seconds: " + ", ".join(f"{name} {took}" for name, took in summary["seconds"].items()),
     ]
