@@ -39,7 +39,7 @@ class Metrics:
         )
         self._latency = Histogram(
             "vedette_latency_seconds",
-            "From the device's time stamp to the committing transaction",
+            "From the time stamp of a message to its commit, repeats included",
             ["kind"],
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
@@ -48,7 +48,7 @@ class Metrics:
     def observe(self, commit_s: float, received: list[Received], stored_ns: int) -> None:
         """Take note of one committed batch, as `Ingest` reports it."""
         self._commit.observe(commit_s)
-        for message in (each.message for each in received):
+        for message in (each.message for each in received if each.message.kind != "status"):
             self._latency.labels(message.kind).observe((stored_ns - message.stamp.ts_ns) / 1e9)
 
     def render(self) -> bytes:

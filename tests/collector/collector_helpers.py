@@ -1,0 +1,144 @@
+"""Messages made as a device makes them, and a real broker and collector as processes."""
+
+import contextlib
+import itertools
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from collector.store import Received
+from contract.messages import Address, Alert, Encoded, Health, OutboxHealth, Score, Stamp, decode
+from contract.messages import encode as encode_message
+
+PREFIX = "vedette"
+ROOT = Path(__file__).parents[2]
+SECOND_NS = 1_000_000_000
+_seq = itertools.count(1)
+
+
+def stamp(**changes):
+    now_ns = changes.pop("ts_ns", 1_700_000_000 * SECOND_NS)
+    values = {"mono_ns": 5, "boot_id": "boot-1", "clock_synced": True, "window": 7, **changes}
+    return Stamp(ts_ns=now_ns, **{"seq": next(_seq), **values})
+
+
+def alert(state="raised", label="abnormal", score=2.5):
+    return Alert(
+        workload="machine_condition",
+        state=state,
+        label=label,
+        score=score,
+        threshold=1.0,
+        hits=3,
+        of=4,
+    )
+
+
+def a_score(value=0.5):
+    return Score(workload="machine_condition", label="novelty", score=value, threshold=1.0)
+
+
+def health(**changes):
+    outbox = OutboxHealth(
+        rows=2, bytes=700, max_bytes=9000, oldest_s=0.5, sent=9, acknowledged=7, dropped={}
+    )
+    values = {"version": "0.1.0", "uptime_s": 60.0, "pipelines": {}, "outbox": outbox, **changes}
+    return Health(**values)
+
+
+def encode(body, device="pump-1", pipeline="bearing", **stamped) -> Encoded:
+    is_of_pipeline = isinstance(body, Alert | Score)
+    address = Address(PREFIX, device, pipeline if is_of_pipeline else None)
+    return encode_message(body, address, stamp(**stamped))
+
+
+def received(body, *, at_ns=1_700_000_001 * SECOND_NS, **where) -> Received:
+    encoded = encode(body, **where)
+    return Received(decode(encoded.topic, encoded.payload, prefix=PREFIX), at_ns)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def until(claim, *, within_s=15.0):
+    """Wait until `claim()` is truthy and return it."""
+    deadline_s = time.monotonic() + within_s
+    while not (value := claim()):
+        assert time.monotonic() < deadline_s, "waited too long"
+        time.sleep(0.05)
+    return value
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return json.load(answer)
+
+
+class Mosquitto:
+    """A broker on a free port that can be stopped and started again with what it kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\n"
+            "autosave_interval 1\nmax_queued_messages 0\n"
+        )
+        self.start()
+
+    def start(self) -> None:
+        program = shutil.which("mosquitto", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
+        if program is None:
+            pytest.skip("mosquitto is not installed")
+        command = [program, "-c", str(self._config)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        until(self._answers)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
+        return False
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(10)
+
+
+class Collector:
+    """`vedette collect` as a process of its own."""
+
+    def __init__(self, broker_port: int, db: Path, *more: str) -> None:
+        command = [sys.executable, "-m", "vedette", "collect", "--port", str(broker_port)]
+        command += ["--db", str(db), "--http-port", "0", "--json", *more]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.url = json.loads(self.process.stdout.readline())["url"]
+
+    def get(self, path: str):
+        return get(self.url + path)
+
+    def is_healthy(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self.get("healthz")["status"] == "ok"
+        return False
+
+    def end(self, number=signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
