@@ -51,7 +51,7 @@ def main(verb: str, argv: list[str]) -> int:
     try:
         client = broker.make_client(options)
         listener = _listen(args.http_host, args.http_port)
-        store = Store(args.db)
+        store = _open(args.db, listener)
     except (OSError, ValueError, StoreError) as error:
         sys.stderr.write(f"vedette {verb}: {error}\n")
         return 78
@@ -121,7 +121,7 @@ def _serve(
     broker.stop(client, within_s=_STOP_S)
     server.should_exit = True
     pages.join(_STOP_S)
-    if not writer.is_alive():
+    if not writer.is_alive():  # else it is in a commit: the process ends without it
         store.close()
     return 1 if deaths else 0
 
@@ -134,6 +134,15 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = f"cannot listen on {host}:{port}: {error.strerror}"
         raise OSError(f"{why}; fix: another --http-port, or 0 for any free one") from None
+
+
+def _open(path: Path, listener: socket.socket) -> Store:
+    try:
+        return Store(path)
+    except StoreError as error:
+        listener.close()
+        why = "fix: another --db, or make that file and its folder readable and writable"
+        raise StoreError(f"{error}; {why}") from None
 
 
 def _port(text: str) -> int:

@@ -1,4 +1,4 @@
-"""From the broker into the store, and only then the acknowledgements: to the broker, to the device.
+"""From the broker into the store, and only then the acknowledgements: to device and broker.
 
 Two threads meet at one bounded queue. paho's network thread runs the `on_...` callbacks, which do
 nothing but note and enqueue; the writer thread runs `run`, which stores and acknowledges.
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from collector.store import Received, Rejected, StoreError
 from contract import messages
-from contract.messages import Address, Command, Message, MessageError, Stamp
+from contract.messages import Address, Command, MessageError, Stamp
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from collector.store import Store
 
@@ -180,11 +180,9 @@ class Ingest:
 
     def _settle(self, batch: list[_Arrival], stopping: threading.Event) -> None:
         """Commit a batch, however often the store fails; then acknowledge it."""
-        received: list[Received] = []
-        rejected: list[Rejected] = []
-        for arrival in batch:
-            read = self._read(arrival)
-            received.append(read) if isinstance(read, Received) else rejected.append(read)
+        read = [self._read(arrival) for arrival in batch]
+        received = [each for each in read if isinstance(each, Received)]
+        rejected = [each for each in read if isinstance(each, Rejected)]
         wait_s = _RETRY_FIRST_S
         while True:
             began_s = time.perf_counter()
@@ -199,7 +197,7 @@ class Ingest:
             else:
                 break
         self.store_trouble = None
-        self._acknowledge(batch, received)
+        self._acknowledge(zip(batch, read, strict=True))
         self._observe(time.perf_counter() - began_s, received, stored_ns)
 
     def _read(self, arrival: _Arrival) -> Received | Rejected:
@@ -213,25 +211,24 @@ class Ingest:
             return Rejected(arrival.topic, why, arrival.payload, arrival.received_ns)
         return Received(message, arrival.received_ns)
 
-    def _acknowledge(self, batch: list[_Arrival], received: list[Received]) -> None:
-        """To the broker everything, to the devices what they keep until they hear of it.
+    def _acknowledge(self, settled: Iterable[tuple[_Arrival, Received | Rejected]]) -> None:
+        """To the devices what they keep until they hear of it, then to the broker everything.
 
-        Packet numbers belong to a connection: over a later one the same number may name a message
-        that is not stored. The broker redelivers what it misses, and the device resends, so without
-        a connection nothing is said.
+        In this order: killed in between, we get the messages again from the broker and tell again.
+        Only over the connection they came by: packet numbers belong to it, and over a later one the
+        same number may name a message that is not stored. The broker redelivers what it misses.
         """
-        for arrival in batch:
-            if arrival.qos and arrival.connection == self._connection:
+        current = [(each, read) for each, read in settled if each.connection == self._connection]
+        by_device: defaultdict[str, list[str]] = defaultdict(list)
+        for _, read in current:
+            if isinstance(read, Received) and read.message.kind in messages.STORED_KINDS:
+                by_device[read.message.address.device].append(read.message.id)
+        for device, ids in by_device.items():
+            for start in range(0, len(ids), ACK_IDS):
+                self._tell(device, ids[start : start + ACK_IDS])
+        for arrival, _ in current:
+            if arrival.qos:
                 self._client.ack(arrival.mid, arrival.qos)
-        if self.broker_trouble:
-            return
-        by_device: defaultdict[str, list[Message]] = defaultdict(list)
-        for message in (each.message for each in received):
-            if message.kind in messages.STORED_KINDS:
-                by_device[message.address.device].append(message)
-        for device, stored in by_device.items():
-            for start in range(0, len(stored), ACK_IDS):
-                self._tell(device, [message.id for message in stored[start : start + ACK_IDS]])
 
     def _tell(self, device: str, ids: list[str]) -> None:
         stamp = Stamp(

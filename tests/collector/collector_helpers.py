@@ -98,7 +98,9 @@ class Mosquitto:
         self.start()
 
     def start(self) -> None:
-        program = shutil.which("mosquitto", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin")
+        program = shutil.which(
+            "mosquitto", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
+        )
         if program is None:
             pytest.skip("mosquitto is not installed")
         command = [program, "-c", str(self._config)]

@@ -109,9 +109,8 @@ def test_two_collectors_on_one_database_are_refused(opened, path):
     Store(path).close()
 
 
-@pytest.mark.parametrize("content", [b"not a database, but long enough to be read as one" * 50])
-def test_a_file_that_is_no_database_is_refused(path, content):
-    path.write_bytes(content)
+def test_a_file_that_is_no_database_is_refused(path):
+    path.write_bytes(b"not a database, but long enough to be read as one" * 50)
     with pytest.raises(StoreError, match="not a database"):
         Store(path)
 
@@ -209,7 +208,7 @@ def test_readers_cannot_write(opened, path):
         db.execute("DELETE FROM message")
 
 
-# -- devices -----------------------------------------------------------------------------------------
+# -- devices ----------------------------------------------------------------------------------
 
 
 def _only_device(path, now_ns):
