@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from contract.messages import MAX_PAYLOAD_BYTES, Encoded, OutboxHealth
 from edge.errors import ConfigError
@@ -75,9 +76,12 @@ class Outbox:
         self.dropped: Counter[str] = Counter()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = path.with_suffix(".lock").open("a+")
-            _lock_or_refuse(path, self._lock_file.fileno())
-            self._db = self._open(max_bytes)
+            self._lock_file = _lock_or_refuse(path)
+            try:
+                self._db = self._open(max_bytes)
+            except BaseException:
+                self._lock_file.close()
+                raise
             self._keep_reserve()
         except sqlite3.OperationalError as error:
             raise ConfigError(f"{path}: outbox cannot be written: {error}") from None
@@ -116,7 +120,8 @@ class Outbox:
                     if not _is_full(error):
                         raise
                     if not self._make_space(message.kind):
-                        self.dropped[message.kind] += message.kind in _EXPENDABLE
+                        if message.kind in _EXPENDABLE:
+                            self.dropped[message.kind] += 1
                         raise OutboxFullError(f"{self._path}: {error}") from None
                 else:
                     return
@@ -178,11 +183,15 @@ class Outbox:
             return _connect(self._path, max_bytes)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
-                raise
+                if not _is_full(error) or not self._reserve.exists():
+                    raise
+                self._reserve.unlink()  # opening takes a little space too
+                return _connect(self._path, max_bytes)
             aside = self._path.with_suffix(f".corrupt-{time.time_ns()}")
-            self._path.replace(aside)
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            for suffix in ("", "-wal"):  # the newest rows may be in the log alone
+                if (part := Path(f"{self._path}{suffix}")).exists():
+                    part.replace(f"{aside}{suffix}")
+            Path(f"{self._path}-shm").unlink(missing_ok=True)
             log.exception("outbox %s is damaged; kept as %s, starting anew", self._path, aside.name)
             return _connect(self._path, max_bytes)
 
@@ -204,19 +213,30 @@ class Outbox:
         """Give up the oldest of what matters less than, or as little as, `kind`."""
         self._reserve.unlink(missing_ok=True)
         for expendable in _EXPENDABLE:
-            with self._db:
-                gone = self._db.execute(
-                    "DELETE FROM outbox WHERE seq IN "
-                    "(SELECT seq FROM outbox WHERE kind = ? ORDER BY seq LIMIT ?)",
-                    (expendable, _GIVE_UP_ROWS),
-                ).rowcount
+            try:
+                gone = self._give_up(expendable)
+            except sqlite3.OperationalError as error:
+                if not _is_full(error):
+                    raise
+                return False  # the reserve is spent: not even deleting works
             if gone:
-                self.dropped[expendable] += gone
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
                 return True
             if expendable == kind:
                 return False
         return False
+
+    def _give_up(self, kind: str) -> int:
+        """Delete the oldest rows of one kind and count them; how many."""
+        with self._db:
+            gone = self._db.execute(
+                "DELETE FROM outbox WHERE seq IN "
+                "(SELECT seq FROM outbox WHERE kind = ? ORDER BY seq LIMIT ?)",
+                (kind, _GIVE_UP_ROWS),
+            ).rowcount
+        if gone:
+            self.dropped[kind] += gone
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return gone
 
     def _keep_reserve(self) -> None:
         """Hold a little space back while the disk has plenty, to have it when it has none."""
@@ -248,14 +268,18 @@ def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     return db
 
 
-def _lock_or_refuse(path: Path, descriptor: int) -> None:
+def _lock_or_refuse(path: Path) -> IO[str]:
+    """The lock file, held while it is open."""
+    file = path.with_suffix(".lock").open("a+")
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        file.close()
         raise ConfigError(
             f"{path}: another process has this outbox open; "
             "fix: stop it, or give this device its own device.state_dir"
         ) from None
+    return file
 
 
 def _is_full(error: sqlite3.OperationalError) -> bool:
