@@ -122,7 +122,7 @@ class Service:
     def report_health(self) -> None:
         """Put a health message into the outbox."""
         report = Health(
-            version=importlib.metadata.version("vedette"),
+            version=_version(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
             pipelines={watcher.name: watcher.health() for watcher in self._watchers},
             outbox=self._outbox.health(),
@@ -199,3 +199,10 @@ class Service:
                 self._stop.set()
 
         return threading.Thread(target=guarded, name=name, daemon=True)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("vedette")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return "unknown"
