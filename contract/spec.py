@@ -120,7 +120,7 @@ class SignalSpec:
             return "too_short"
         if not np.isfinite(x).all():
             return "not_finite"
-        if (np.ptp(x, axis=0) == 0).any():
+        if any((x[:, channel] == x[0, channel]).all() for channel in range(x.shape[1])):
             return "stuck"
         return None
 

@@ -50,11 +50,11 @@ def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
     bins = samples // 2
     if bins < n_bands:
         raise ValueError(f"{samples} samples are too few for {n_bands} bands; need {2 * n_bands}")
-    spectrum = np.fft.rfft((x - x.mean(axis=0)) * _hann(samples)[:, None], axis=0)
-    power = 2.0 * np.square(np.abs(spectrum[1:])) / samples**2  # without the zero-frequency bin
+    spectrum = np.fft.rfft(_centred(x) * _hann(samples), axis=1)[:, 1:]  # without the mean
+    power = (np.square(spectrum.real) + np.square(spectrum.imag)) * np.float32(2.0 / samples**2)
     edges = _band_edges(bins, n_bands, octaves)
-    bands = np.add.reduceat(power[: edges[-1]], edges[:-1], axis=0)
-    levels: Floats = (0.5 * np.log(bands.T + _EPS**2)).astype(np.float32)
+    bands = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1)
+    levels: Floats = (0.5 * np.log(bands + np.float32(_EPS**2))).astype(np.float32)
     return levels
 
 
@@ -67,6 +67,14 @@ def log_crest(x: Floats) -> Floats:
     Returns:
         (channels,) float32, natural log of the crest factor (peak over RMS, mean removed).
     """
-    square = np.square(x.astype(np.float64) - x.mean(axis=0))
-    crest: Floats = 0.5 * np.log((square.max(axis=0) + _EPS**2) / (square.mean(axis=0) + _EPS**2))
+    square = np.square(_centred(x))
+    peak, mean = square.max(axis=1), square.mean(axis=1)
+    crest: Floats = 0.5 * np.log((peak + np.float32(_EPS**2)) / (mean + np.float32(_EPS**2)))
     return crest.astype(np.float32)
+
+
+def _centred(x: Floats) -> Floats:
+    """(channels, samples), each without its mean; contiguous rows reduce ten times faster."""
+    rows = np.ascontiguousarray(x.T, dtype=np.float32)
+    centred: Floats = rows - rows.mean(axis=1, keepdims=True)
+    return centred
