@@ -15,7 +15,7 @@ demo: setup ## the main job: train, deploy, watch, see the alert on a web page; 
 	@$(BIN)/vedette demo
 
 test: setup ## all tests
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -m "" -n 2 --dist loadscope
 
 check: setup ## ruff, mypy, import rules
 	@$(BIN)/ruff check .
