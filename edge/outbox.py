@@ -188,10 +188,9 @@ class Outbox:
                 self._reserve.unlink()  # opening takes a little space too
                 return _connect(self._path, max_bytes)
             aside = self._path.with_suffix(f".corrupt-{time.time_ns()}")
-            for suffix in ("", "-wal"):  # the newest rows may be in the log alone
-                if (part := Path(f"{self._path}{suffix}")).exists():
-                    part.replace(f"{aside}{suffix}")
-            Path(f"{self._path}-shm").unlink(missing_ok=True)
+            self._path.replace(aside)
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             log.exception("outbox %s is damaged; kept as %s, starting anew", self._path, aside.name)
             return _connect(self._path, max_bytes)
 

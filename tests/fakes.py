@@ -99,7 +99,7 @@ def window(data: Floats, *, seq: int = 0, rate_hz: float = 25_600.0) -> Window:
 
 
 def toy_workload(*, learns: bool = True) -> WorkloadSpec:
-    """Two stages, the second with a model; the score is how far the mean is from the learned one."""
+    """Two stages, the second with a model; scores how far the mean is from the learned one."""
 
     def mean(seen: Window, _found: tuple[Detection, ...]) -> Floats:
         return seen.data.mean(axis=0, keepdims=True).astype(np.float32)

@@ -270,10 +270,8 @@ class TestFull:
 
     def test_an_alert_is_refused_only_when_nothing_but_alerts_is_left(self, small):
         """The caller keeps it; after an acknowledgement there is room again."""
-        seq = 1
         with pytest.raises(OutboxFullError):
-            while True:
-                seq = self.fill(small, "alert", seq, 1)
+            self.fill(small, "alert", 1, 1000)
         assert "alert" not in small.dropped
         stored = small.waiting(after=0, limit=1000)
         assert [row.seq for row in stored] == list(range(1, len(stored) + 1))
@@ -283,10 +281,8 @@ class TestFull:
 
     def test_health_is_given_up_when_the_queue_is_full_of_alerts(self, small):
         """It is counted, and no alert makes room for it."""
-        seq = 1
         with pytest.raises(OutboxFullError):
-            while True:
-                seq = self.fill(small, "alert", seq, 1)
+            self.fill(small, "alert", 1, 1000)
         alerts = small.health().rows
         with pytest.raises(OutboxFullError):
             small.put(message(5000, "health", size=self.SIZE))
@@ -347,8 +343,8 @@ class TestFullDisk:
             box.put(message(seq, ("health", "reading", "alert")[seq % 3], size=2000))
         before = [row.id for row in box.waiting(after=0, limit=1000) if "alert" in row.topic]
         stored, refused = [], []
+        hog = fill_disk(small_disk)
         for seq in range(51, 251):
-            hog = fill_disk(small_disk) if seq == 51 else hog
             with hog.open("ab", buffering=0) as file:  # takes what was given back, at once
                 try:
                     while True:
