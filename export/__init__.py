@@ -1,1 +1,1 @@
-"""Export: a trained run in, a quantized, verified bundle out."""
+"""Turn a training run into a bundle that a device can believe, and measure bundles on data sets."""

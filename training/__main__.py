@@ -7,20 +7,18 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from contract import workloads
 from contract.spec import Workload
+from training import job as jobs
 from training import run as runs
-from training.datasets import DataError, DataSet
-from training.recipes import Recipe
-from training.recipes import load as load_recipe
+from training.datasets import DataError
+from training.job import Job
 from training.recipes import names as recipe_names
-from training.splits import SPLITS, recordings
+from training.splits import SPLITS
 from training.watch import Seen, judge, see
 
 _EXAMPLE = """example:
@@ -65,7 +63,19 @@ def main(verb: str, argv: Sequence[str]) -> int:
 
     folder = asked.resume or asked.out or Path("runs", asked.name, time.strftime("%Y%m%d-%H%M%S"))
     try:
-        job = _resume(folder, asked.name) if asked.resume else _begin(folder, asked)
+        if asked.resume:
+            job = jobs.reopen(folder)
+        else:
+            job = jobs.begin(
+                asked.name,
+                folder,
+                data=asked.data,
+                seed=asked.seed or 0,
+                epochs=asked.epochs,
+                command=shlex.join(["vedette", verb, *argv]),
+            )
+        if job.run.workload != asked.name:
+            raise DataError(f"{folder}: a run of {job.run.workload}; fix: name that workload")
         run = _train(job)
     except (DataError, OSError) as error:
         return fail(verb, error)
@@ -90,59 +100,7 @@ def main(verb: str, argv: Sequence[str]) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Job:
-    """All that training one run needs."""
-
-    folder: Path
-    run: runs.Run
-    workload: Workload
-    recipe: Recipe
-    datasets: tuple[DataSet, ...]
-
-
-def _begin(folder: Path, asked: argparse.Namespace) -> _Job:
-    """A fresh run in a folder of its own."""
-    if folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder}: not empty; fix: name another --out, or --resume it")
-    workload, recipe = workloads.load(asked.name), load_recipe(asked.name)
-    root, seed = runs.data_root(asked.data), asked.seed or 0
-    datasets = recipe.sources(root, seed)
-    run = runs.Run(
-        workload=workload.name,
-        revision=workload.revision,
-        seed=seed,
-        epochs=asked.epochs,
-        data_root=str(root),
-        sources=runs.describe_sources(datasets),
-        splits=runs.describe_splits(datasets, seed=seed),
-        created=runs.now(),
-        command=shlex.join(["vedette", *sys.argv[1:]]),
-        commit=runs.commit(),
-        versions=runs.versions(),
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    runs.write(folder, run)
-    return _Job(folder, run, workload, recipe, datasets)
-
-
-def _resume(folder: Path, name: str) -> _Job:
-    """An interrupted run, with the very data it was begun with."""
-    run = runs.read(folder)
-    if run.workload != name:
-        raise DataError(f"{folder}: a run of {run.workload}, not of {name}; fix: name that one")
-    workload, recipe = workloads.load(name), load_recipe(name)
-    if run.revision != workload.revision:
-        raise DataError(
-            f"{folder}: made for revision {run.revision} of {name}, this is revision "
-            f"{workload.revision}; fix: vedette train {name}"
-        )
-    datasets = recipe.sources(Path(run.data_root), run.seed)
-    runs.check_same_data(run, datasets)
-    return _Job(folder, run, workload, recipe, datasets)
-
-
-def _train(job: _Job) -> runs.Run:
+def _train(job: Job) -> runs.Run:
     """Fit every stage, measure on machines kept apart, write models and report."""
     from training.console import progress
 
@@ -151,8 +109,7 @@ def _train(job: _Job) -> runs.Run:
     with progress() as bars:
         for stage, recipe in job.recipe.stages.items():
             examples = {
-                which: recipe.data(recordings(job.datasets, which, seed=job.run.seed))
-                for which in ("training", "validation")
+                which: recipe.data(job.recordings(which)) for which in ("training", "validation")
             }
             total = job.run.epochs or recipe.epochs
             task = bars.add_task(f"training {stage}", total=total, note="starting Keras")
@@ -188,7 +145,7 @@ def _input_shape(workload: Workload, stage: str) -> tuple[int, ...]:
 
 
 def _measure(
-    job: _Job, history: Mapping[str, Any], models: Mapping[str, Any], *, start: float, bars: Any
+    job: Job, history: Mapping[str, Any], models: Mapping[str, Any], *, start: float, bars: Any
 ) -> runs.Run:
     """Watch every recording, measure on those kept apart; the finished run."""
     from training import report
@@ -196,7 +153,7 @@ def _measure(
     task = bars.add_task("measuring", total=sum(len(d.recordings) for d in job.datasets), note="")
     seen: dict[str, list[Seen]] = {which: [] for which in SPLITS}
     for which, found in seen.items():
-        for recording in recordings(job.datasets, which, seed=job.run.seed):
+        for recording in job.recordings(which):
             bars.update(task, note=recording.name)
             found.append(see(job.workload, models, recording))
             bars.advance(task)

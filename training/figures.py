@@ -36,7 +36,7 @@ _STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(
-    rows: int = 1, columns: int = 1, *, height: float, share_x: bool = False
+    rows: int = 1, columns: int = 1, *, height: float, share_x: bool = False, as_png: bool = False
 ) -> Iterator[tuple[Any, Any, list[Markup]]]:
     """Figure, (rows, columns) array of axes, and a list that holds the finished markup afterwards.
 
@@ -45,6 +45,7 @@ def drawing(
         columns: of the grid of axes.
         height: of the whole figure in inches; the width is that of the page.
         share_x: whether all axes show the same range.
+        as_png: for figures of so many points that vectors would be heavy.
     """
     import matplotlib as mpl
 
@@ -64,7 +65,7 @@ def drawing(
         )
         try:
             yield figure, axes, made
-            made.append(_svg(figure))
+            made.append(_png(figure) if as_png else _svg(figure))
         finally:
             plt.close(figure)
 
@@ -77,8 +78,8 @@ def _svg(figure: Any) -> Markup:
     return Markup(svg[svg.index("<svg") :])  # noqa: S704 - drawn by matplotlib, which escapes its text
 
 
-def png(figure: Any) -> Markup:
-    """A figure of many points as an inline PNG."""
+def _png(figure: Any) -> Markup:
+    """A figure as an inline PNG."""
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=140)
     return Markup('<img alt="" src="data:image/png;base64,{}">').format(
@@ -96,6 +97,8 @@ def learning_curves(history: Mapping[str, Mapping[str, Sequence[float]]]) -> Mar
             axis.semilogy(epochs, curves["val_loss"], color=BLUE, label="validation")
             axis.plot(epochs[best], curves["val_loss"][best], "o", color=ORANGE, label="kept")
             axis.set(title=f"stage {stage}", xlabel="epoch", ylabel="loss")
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("")
             axis.legend(loc="upper right")
     return made[0]
 
@@ -111,6 +114,7 @@ def histograms(healthy: Floats, failed: Floats, point: OperatingPoint) -> Markup
             axis.hist(scores, bins, weights=weights, color=colour, alpha=0.65, label=name)
         axis.axvline(point.threshold, color=ORANGE, label="threshold")
         axis.set(xscale="log", xlabel="score", ylabel="% of windows")
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.legend()
     return made[0]
 
@@ -138,6 +142,8 @@ def lives(watched: Sequence[Watched], alarms: Sequence[Alarms], point: Operating
                 axis.axvline(at, color=GREEN, ls=":", lw=1.3, label="onset of the fault")
             axis.set_title(f"{one.recording.dataset} {one.recording.name}")
             axis.set_xlim(0, 100)
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter("")
         for axis in axes[-1]:
             axis.set_xlabel("% of life")
         named = {

@@ -19,7 +19,7 @@ from training.watch import Model, Watched
 _TEMPLATES = Path(__file__).parent / "templates"
 _PARITY = re.compile(r"(<!-- parity -->).*?(<!-- /parity -->)", re.DOTALL)
 _WORST = 6  # mistakes shown
-_EXPLAINED = 400  # rows looked at; more change nothing that can be seen
+_EXPLAINED = 200  # rows looked at; more change nothing that can be seen
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _summary(run: Run) -> Section:
         "machine is in two splits.",
         tiles=[
             *((f"{name}, test", f"{value:.4g}") for name, value in test.items()),
-            *((f"{len(names)} groups", which) for which, names in run.splits.items()),
+            *((f"groups for {which}", str(len(names))) for which, names in run.splits.items()),
         ],
         rows=[
             ("command", run.command),
@@ -133,8 +133,8 @@ def _scores(workload: Workload, watched: Sequence[Watched], point: OperatingPoin
         Section(
             "lives",
             "Score over life",
-            "The threshold here was chosen with the float model on the validation machines; export "
-            "chooses it anew for the device's engines.",
+            "The threshold here was chosen with the float model on machines outside the test split; "
+            "export chooses it anew for the device's engines.",
             figures=[figures.lives(watched, alarms, point)],
         ),
     ]
@@ -164,15 +164,12 @@ def _attention(stage: str, model: Model, watched: Sequence[Watched]) -> Section:
 
 
 def _mistakes(stage: str, watched: Sequence[Watched]) -> Section:
-    """The healthy windows with the highest scores."""
-    ranked = sorted(
-        (
-            (float(one.scores[i]), one, int(i))
-            for one in watched
-            for i in np.flatnonzero(_healthy(one))
-        ),
-        key=lambda mistake: -mistake[0],
-    )
+    """The healthy window with the highest score of each machine."""
+    worst = []
+    for one in watched:
+        scores = np.where(_healthy(one), one.scores, -np.inf)
+        worst.append((float(scores.max()), one, int(scores.argmax())))
+    ranked = sorted((w for w in worst if np.isfinite(w[0])), key=lambda mistake: -mistake[0])
     shown = []
     for score, one, i in ranked[:_WORST]:
         inputs, outputs = (rows.reshape(len(rows), -1) for rows in one.seen.passes[stage][i])
@@ -181,7 +178,7 @@ def _mistakes(stage: str, watched: Sequence[Watched]) -> Section:
     return Section(
         f"mistakes-{stage}",
         "Worst mistakes",
-        f"The healthy windows that look newest, as stage {stage} saw them (solid) and rebuilt them "
+        f"The healthy window of each machine that looks newest, as stage {stage} saw them (solid) and rebuilt them "
         "(dashed).",
         figures=[figures.mistakes(shown)],
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import numpy as np
 
-from contract.spec import Array, OperatingPoint, Workload
+from contract.spec import OperatingPoint, Workload
 from training.metrics import replay
 from training.watch import Watched
 
@@ -19,7 +18,7 @@ def silent_threshold(workload: Workload, healthy: Sequence[Watched]) -> float:
 
     Args:
         workload: has the policy.
-        healthy: recordings cut to windows known to be healthy.
+        healthy: recordings of which only windows known to be healthy were judged.
 
     Returns:
         one of the scores; the highest where no score is silent, 0.0 where there is none.
@@ -34,13 +33,6 @@ def silent_threshold(workload: Workload, healthy: Sequence[Watched]) -> float:
         else:
             high = middle
     return float(scores[min(low, len(scores) - 1)]) if len(scores) else 0.0
-
-
-def cut(watched: Watched, keep: Callable[[Watched], Array]) -> Watched:
-    """The watched recording with nothing found outside of the windows kept."""
-    kept = keep(watched)
-    found = tuple(f if k else () for f, k in zip(watched.found, kept, strict=True))
-    return replace(watched, found=found)
 
 
 def _raises(workload: Workload, healthy: Sequence[Watched], threshold: float) -> bool:

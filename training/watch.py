@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contract.spec import Detections, Floats, OperatingPoint, Profile, Workload
+from contract.spec import Array, Detections, Floats, OperatingPoint, Profile, Workload
 from training.datasets import Recording
 
 Model = Callable[[Floats], Floats]
@@ -83,14 +83,18 @@ def see(workload: Workload, models: Mapping[str, Model], recording: Recording) -
     return Seen(recording, tuple(window.t_ns for window in windows), tuple(found), passes)
 
 
-def judge(workload: Workload, seen: Seen, point: OperatingPoint) -> Watched:
+def judge(
+    workload: Workload, seen: Seen, point: OperatingPoint, *, only: Array | None = None
+) -> Watched:
     """Learn from the first windows where the workload learns, judge the others.
 
     Args:
         workload: what watches.
         seen: one recording.
         point: the thresholds and scales to judge by.
+        only: (windows,) bool, judge these; None: all.
     """
+    kept = np.ones(len(seen.found), dtype=bool) if only is None else only
     learned, windows = {}, 0
     if workload.learn is not None:
         windows = seen.recording.learn_windows
@@ -100,5 +104,8 @@ def judge(workload: Workload, seen: Seen, point: OperatingPoint) -> Watched:
         ]
         learned = workload.learn(np.stack(vectors))
     profile = Profile(point, learned, "training", windows)
-    judged = tuple(workload.judge(found, profile) for found in seen.found[windows:])
+    judged = tuple(
+        workload.judge(found, profile) if keep else ()
+        for found, keep in zip(seen.found[windows:], kept[windows:], strict=True)
+    )
     return Watched(seen, ((),) * windows + judged)

@@ -26,7 +26,7 @@ from training.datasets.synthetic.run_to_failure import simulate
 from training.recipes import Examples, Recipe, StageRecipe
 from training.watch import Seen, Watched, judge
 
-_MACHINES = 12  # simulated ones, about as many as there are real bearings to learn from
+_MACHINES = 10  # simulated ones, about as many as there are real bearings to learn from
 _MARGIN = 1.2  # on what healthy machines have shown: those not met yet may show a little more
 # A level is a safety net, not a detector: run-in and load alone may double it (ln 2).
 _FLOORS = {"spectrum": 0.0, "impulses": 0.0, "level": float(np.log(2.0))}
@@ -57,16 +57,19 @@ def autoencoder(input_shape: tuple[int, ...], examples: Floats) -> Any:
     from keras import Sequential, layers
 
     (bands,) = input_shape
-    mean, variance = examples.mean(axis=0), examples.var(axis=0)
+    mean = examples.mean(axis=0)
+    # one spread for all bands: as many as bands would not survive eight bits
+    spread = float((examples - mean).std())
     return Sequential(
         [
             layers.Input(input_shape, name="shape"),
-            layers.Normalization(mean=mean, variance=variance, name="scale"),
+            # not `Normalization`, whose constants get lost on the way to ONNX
+            layers.Rescaling(1.0 / spread, (-mean / spread).tolist(), name="scale"),
             layers.Dense(24, activation="relu"),
             layers.Dense(8, activation="relu"),
             layers.Dense(24, activation="relu"),
             layers.Dense(bands),
-            layers.Normalization(mean=mean, variance=variance, invert=True, name="unscale"),
+            layers.Rescaling(spread, mean.tolist(), name="unscale"),
         ],
         name="spectrum",
     )
@@ -77,11 +80,12 @@ def augment(shapes: Floats, _targets: Floats, rng: np.random.Generator) -> Examp
     return tilt_and_jitter(shapes, rng, tilt=0.3, jitter=0.05)
 
 
-def healthy(watched: Watched) -> Array:
-    """(windows,) bool: judged, and healthy for certain; up to the onset where that is known."""
-    judged = np.isfinite(watched.scores)
-    life, onset = watched.recording.life, watched.recording.onset
-    return judged & (life < onset if onset is not None else metrics.healthy_for_sure(life))
+def healthy(recording: Recording) -> Array:
+    """(windows,) bool: past the learning period, and healthy for certain."""
+    is_judged = np.arange(len(recording)) >= recording.learn_windows
+    if recording.onset is None:
+        return is_judged & metrics.healthy_for_sure(recording.life)
+    return is_judged & (recording.life < recording.onset)
 
 
 def measure(watched: Sequence[Watched]) -> dict[str, float]:
@@ -95,12 +99,14 @@ def measure(watched: Sequence[Watched]) -> dict[str, float]:
         np.square(inputs - outputs).mean()
         for one in watched
         for (inputs, outputs), is_healthy in zip(
-            one.seen.passes["spectrum"], healthy(one), strict=True
+            one.seen.passes["spectrum"], healthy(one.recording), strict=True
         )
         if is_healthy
     ]
     areas = [
-        metrics.auroc(one.scores[healthy(one)], one.scores[one.recording.life > metrics.LAST_SPAN])
+        metrics.auroc(
+            one.scores[healthy(one.recording)], one.scores[one.recording.life > metrics.LAST_SPAN]
+        )
         for one in watched
     ]
     return {"rebuild_rms": float(np.sqrt(np.mean(errors))), "auroc": float(np.mean(areas))}
@@ -116,20 +122,22 @@ def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
     for part in PARTS:
         # a part divided by infinity is zero, so only this one is judged
         only = {other: 1.0 if other == part else np.inf for other in PARTS}
-        alone = [judge(WORKLOAD, one, OperatingPoint(1.0, 1.0, "", {}, only)) for one in seen]
-        calm = [thresholds.cut(one, healthy) for one in alone]
+        alone = OperatingPoint(1.0, 1.0, "", {}, only)
+        calm = [judge(WORKLOAD, one, alone, only=healthy(one.recording)) for one in seen]
         scales[part] = max(thresholds.silent_threshold(WORKLOAD, calm), _FLOORS[part])
     point = OperatingPoint(_MARGIN, thresholds.CLEAR * _MARGIN, "", {}, scales)
     watched = [judge(WORKLOAD, one, point) for one in seen]
-    alarms = [metrics.replay(WORKLOAD, one, point) for one in watched]
+    rates = metrics.run_to_failure([metrics.replay(WORKLOAD, one, point) for one in watched])
     machines = sorted({f"{one.recording.dataset}/{one.recording.name}" for one in seen})
     return OperatingPoint(
         point.threshold,
         point.clear_threshold,
         chosen_on="healthy spans of " + ", ".join(machines),
         measured={
-            "healthy_windows": float(sum(healthy(one).sum() for one in watched)),
-            **metrics.run_to_failure(alarms),
+            "found_share": rates["found"] / rates["bearings"],
+            "median_first_alarm_fraction": rates["median_first_alarm_fraction"],
+            "false_alarm_share_15_30": rates["false_alarm_share_15_30"],
+            "share_with_false_alarm": rates["bearings_with_false_alarm"] / rates["bearings"],
         },
         scales=scales,
     )

@@ -15,7 +15,7 @@ from training.metrics import run_to_failure
 LEARN_SHARE = 0.15
 
 
-def simulate(machines: int, *, seed: int, windows: int = 240) -> DataSet:
+def simulate(machines: int, *, seed: int, windows: int = 200) -> DataSet:
     """Lives of simulated machines.
 
     Args:

@@ -1,0 +1,79 @@
+"""`vedette export RUN`: a trained run in, a verified int8 bundle out, or a reason why not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from training import run as runs
+from training.datasets import DataError
+from training.job import reopen
+
+_EXAMPLE = """example:
+  vedette export runs/machine_condition/20300101-120000
+
+exit codes: 0 done, 1 failed or refused by the parity gate, 2 wrong usage
+"""
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        f"vedette {verb}",
+        description="Quantize a run's models, compare them with the float ones, write a bundle.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", metavar="RUN", type=Path, help="a folder made by vedette train")
+    add("--out", type=Path, metavar="DIR", help="the bundle's folder (default: bundles/NAME)")
+    add("--json", action="store_true", help="one JSON object on stdout at the end")
+    return parser
+
+
+def main(verb: str, argv: Sequence[str]) -> int:
+    """Run the verb; the exit code is returned."""
+    asked = _parser(verb).parse_args(argv)
+
+    from edge.errors import VedetteError
+    from export.build import ENGINES, build
+    from export.convert import ConversionError
+    from export.parity import ParityError
+    from training.console import fail, print_json, progress, say
+
+    start = time.monotonic()
+    try:
+        job = reopen(asked.run)
+        out = asked.out or Path("bundles", job.run.workload)
+        with progress() as bars:
+            made = build(job, out, bars)
+    except (DataError, VedetteError, ConversionError, ParityError, OSError) as error:
+        return fail(verb, error)
+    except KeyboardInterrupt:
+        return fail(verb, f"interrupted, nothing written; fix: vedette {verb} {asked.run}")
+    for name, metrics in made.metrics.items():
+        say(f"{name:<8} " + ", ".join(f"{metric} {value:.4g}" for metric, value in metrics.items()))
+    say(f"bundle   {out}\nreport   {asked.run / runs.REPORT}")
+    if asked.json:
+        print_json(
+            {
+                "bundle": str(out),
+                "workload": made.workload,
+                "model_id": {engine: made.model_id(engine) for engine in ENGINES},
+                "bytes": {
+                    "float": sum(made.float_bytes.values()),
+                    **{e: sum(s[e].bytes for s in made.stages.values()) for e in ENGINES},
+                },
+                "metrics": made.metrics,
+                "tolerances": made.tolerances,
+                "threshold": made.operating_point.threshold,
+                "seconds": round(time.monotonic() - start, 3),
+            }
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("export", sys.argv[1:]))

@@ -1,0 +1,32 @@
+"""The calibration set: what activations look like, so that their int8 range fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from contract.spec import Floats
+from training.datasets import DataSet
+from training.recipes import StageRecipe
+from training.splits import recordings
+
+_ROWS = 400
+
+
+def rows(recipe: StageRecipe, datasets: Sequence[DataSet], *, seed: int) -> Floats:
+    """Inputs spread evenly over the training split, augmented once as in training.
+
+    The split kept for training only: a model calibrated on test data has seen it.
+
+    Args:
+        recipe: of the stage.
+        datasets: all data of the run.
+        seed: of the run.
+
+    Returns:
+        (at most 400, *input_shape) float32.
+    """
+    inputs, targets = recipe.data(recordings(datasets, "training", seed=seed))
+    inputs, _ = recipe.augment(inputs, targets, np.random.default_rng(seed))
+    return inputs[np.linspace(0, len(inputs) - 1, min(_ROWS, len(inputs))).astype(int)]

@@ -1,0 +1,90 @@
+"""A run together with everything needed to work on it: definition, recipe and data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract import workloads
+from contract.spec import Workload
+from training import run as runs
+from training.datasets import DataError, DataSet, Recording
+from training.recipes import Recipe
+from training.recipes import load as load_recipe
+from training.splits import recordings
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run's folder, what was asked for, and what that means here."""
+
+    folder: Path
+    run: runs.Run
+    workload: Workload
+    recipe: Recipe
+    datasets: tuple[DataSet, ...]
+
+    def recordings(self, which: str) -> tuple[Recording, ...]:
+        """The recordings of one split."""
+        return recordings(self.datasets, which, seed=self.run.seed)
+
+
+def begin(
+    name: str, folder: Path, *, data: Path | None, seed: int, epochs: int | None, command: str
+) -> Job:
+    """A fresh run, its `run.json` written.
+
+    Args:
+        name: of the workload.
+        folder: of the run; must not hold anything yet.
+        data: root of the data sets; None: `VEDETTE_DATA`, else `./data`.
+        seed: of splits, weights and order.
+        epochs: instead of the recipe's.
+        command: what the person typed.
+
+    Raises:
+        DataError: the folder is in use, or the data cannot be read.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise DataError(f"{folder}: not empty; fix: name another --out, or --resume it")
+    workload, recipe = workloads.load(name), load_recipe(name)
+    root = runs.data_root(data)
+    datasets = recipe.sources(root, seed)
+    run = runs.Run(
+        workload=name,
+        revision=workload.revision,
+        seed=seed,
+        epochs=epochs,
+        data_root=str(root),
+        sources=runs.describe_sources(datasets),
+        splits=runs.describe_splits(datasets, seed=seed),
+        created=runs.now(),
+        command=command,
+        commit=runs.commit(),
+        versions=runs.versions(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    runs.write(folder, run)
+    return Job(folder, run, workload, recipe, datasets)
+
+
+def reopen(folder: Path) -> Job:
+    """A run that is there already, with the very data it was begun with.
+
+    Raises:
+        DataError: not a run, made for another revision, or its data changed.
+    """
+    run = runs.read(folder)
+    try:
+        workload, recipe = workloads.load(run.workload), load_recipe(run.workload)
+    except LookupError as error:
+        raise DataError(f"{folder}: {error}; fix: install the version that made it") from None
+    if workload.revision != run.revision:
+        raise DataError(
+            f"{folder}: trained for revision {run.revision} of {workload.name}, this is revision "
+            f"{workload.revision}; fix: vedette train {workload.name}"
+        )
+    datasets: Sequence[DataSet] = recipe.sources(Path(run.data_root), run.seed)
+    runs.check_same_data(run, datasets)
+    return Job(folder, run, workload, recipe, tuple(datasets))
