@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 KEEPALIVE_S = 30
 SESSION_EXPIRY_S = 7 * 24 * 3600
-# Unacknowledged deliveries the broker may have under way: several batches, less than the queue.
-RECEIVE_MAXIMUM = 2_000
+# Unacknowledged deliveries the broker may have under way: a full batch, far less than the queue.
+RECEIVE_MAXIMUM = 500
 # Eight times what a message may have: a little over the limit is still seen and recorded, a flood
 # of far larger ones is stopped by the broker.
 MAX_PACKET_BYTES = 1024 * 1024

@@ -195,10 +195,11 @@ class Ingest:
                     return
                 wait_s = min(2 * wait_s, _RETRY_MOST_S)
             else:
+                commit_s = time.perf_counter() - began_s
                 break
         self.store_trouble = None
         self._acknowledge(zip(batch, read, strict=True))
-        self._observe(time.perf_counter() - began_s, received, stored_ns)
+        self._observe(commit_s, received, stored_ns)
 
     def _read(self, arrival: _Arrival) -> Received | Rejected:
         try:

@@ -92,8 +92,8 @@ class Mosquitto:
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
-            f"persistence true\npersistence_location {folder}/\nautosave_on_changes true\n"
-            "autosave_interval 1\nmax_queued_messages 0\n"
+            f"persistence true\npersistence_location {folder}/\n"
+            "max_queued_messages 0\n"
         )
         self.start()
 
