@@ -103,7 +103,7 @@ def learning_curves(history: Mapping[str, Mapping[str, Sequence[float]]]) -> Mar
     return made[0]
 
 
-def histograms(healthy: Floats, failed: Floats, point: OperatingPoint) -> Markup:
+def histograms(healthy: Array, failed: Array, point: OperatingPoint) -> Markup:
     """Scores of healthy and of failed windows on a logarithmic axis."""
     with drawing(height=3.0) as (_, axes, made):
         both = np.maximum(np.concatenate([healthy, failed]), 1e-6)

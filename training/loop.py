@@ -117,7 +117,10 @@ def _variables(model: Any) -> list[Any]:
 
 def _save(model: Any, state: _State, file: Path) -> None:
     """Replace the checkpoint in one step."""
-    arrays = {f"variable{i}": np.array(v) for i, v in enumerate(_variables(model))}
+    import keras
+
+    numbers = [keras.ops.convert_to_numpy(variable) for variable in _variables(model)]
+    arrays = {f"variable{i}": array for i, array in enumerate(numbers)}
     arrays |= {f"best{i}": array for i, array in enumerate(state.best)}
     header = np.array(json.dumps({"epoch": state.epoch, "history": state.history}))
     temporary = file.with_suffix(".tmp")

@@ -73,14 +73,14 @@ def healthy_for_sure(life: Floats) -> Array:
     return (life > FALSE_SPAN[0]) & (life <= FALSE_SPAN[1])
 
 
-def auroc(negative: Floats, positive: Floats) -> float:
+def auroc(negative: Array, positive: Array) -> float:
     """Chance that a positive scores above a negative, ties counting half.
 
     Hanley and McNeil, Radiology 143(1), 1982: the Mann-Whitney statistic.
 
     Args:
-        negative: (n,) float32 scores, not empty.
-        positive: (m,) float32 scores, not empty.
+        negative: (n,) scores, not empty.
+        positive: (m,) scores, not empty.
 
     Returns:
         0 to 1; 0.5 is guessing.

@@ -133,8 +133,8 @@ def _scores(workload: Workload, watched: Sequence[Watched], point: OperatingPoin
         Section(
             "lives",
             "Score over life",
-            "The threshold here was chosen with the float model on machines outside the test split; "
-            "export chooses it anew for the device's engines.",
+            "The threshold here was chosen with the float model, on machines outside the test "
+            "split; export chooses it anew for the device's engines.",
             figures=[figures.lives(watched, alarms, point)],
         ),
     ]
@@ -178,8 +178,8 @@ def _mistakes(stage: str, watched: Sequence[Watched]) -> Section:
     return Section(
         f"mistakes-{stage}",
         "Worst mistakes",
-        f"The healthy window of each machine that looks newest, as stage {stage} saw them (solid) and rebuilt them "
-        "(dashed).",
+        f"The healthy window of each machine that looks newest, as stage {stage} saw it (solid) "
+        "and rebuilt it (dashed).",
         figures=[figures.mistakes(shown)],
     )
 

@@ -54,11 +54,12 @@ class Watched:
         return self.seen.recording
 
     @property
-    def scores(self) -> Floats:
-        """(windows,) float32, the highest score of each window; NaN while learning."""
-        return np.array(
-            [max((d.score for d in found), default=np.nan) for found in self.found], np.float32
-        )
+    def scores(self) -> Array:
+        """(windows,) float64, the highest score of each window; NaN while learning.
+
+        Not rounded to float32: as a threshold a score must still reach itself.
+        """
+        return np.array([max((d.score for d in found), default=np.nan) for found in self.found])
 
 
 def see(workload: Workload, models: Mapping[str, Model], recording: Recording) -> Seen:

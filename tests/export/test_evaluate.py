@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+
+from export.evaluate import main
+
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.filterwarnings(r"ignore::DeprecationWarning:(tensorflow|keras|google|numpy)\b"),
+]
+KEYS = {
+    "bearings",
+    "found",
+    "median_first_alarm_fraction",
+    "false_alarm_share_15_30",
+    "bearings_with_false_alarm",
+}
+
+
+@pytest.fixture
+def unseen(tmp_path):
+    """Two lives in the layout of pronostia: one that ends in a roar, one that never changes."""
+    from contract.ops.simulate import RunToFailure
+
+    folder = tmp_path / "pronostia"
+    folder.mkdir()
+    for number, roar in enumerate((12.0, 1.0)):
+        machine = RunToFailure(seed=77, windows=100, onset=1.0)
+        acc = np.stack([machine.window(3) for _ in range(100)])
+        rng = np.random.default_rng(number)
+        acc += rng.normal(0, 0.1, acc.shape)
+        acc[70:] *= roar
+        np.savez(
+            folder / f"bearing8_{number}.npz",
+            acc=np.clip(acc / 0.002, -32_000, 32_000).astype(np.int16),
+            scale=np.float32(0.002),
+            fs=np.int64(25_600),
+            index=np.arange(1, 401, 4, dtype=np.int32),
+            n_total=np.int64(400),
+            interval_s=np.int64(10),
+        )
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["tflite", "onnx"])
+def test_unseen_bearings_through_the_devices_own_code(exported, unseen, capsys, engine):
+    arguments = ["machine_condition", "--data", str(unseen), "--bundle", str(exported.bundle)]
+    assert main("evaluate", [*arguments, "--engine", engine, "--json"]) == 0
+    captured = capsys.readouterr()
+    said = json.loads(captured.out)
+    assert {"dataset", "metrics", "bundle", "seconds"} <= set(said)
+    assert (said["dataset"], said["engine"]) == ("pronostia", engine)
+    assert set(said["metrics"]) >= KEYS
+    assert all(isinstance(value, int | float) for value in said["metrics"].values())
+    assert said["metrics"]["bearings"] == 2
+    assert said["metrics"]["found"] == 1
+    assert said["metrics"]["bearings_with_false_alarm"] == 0
+    loud, calm = said["recordings"]
+    assert 0.70 < loud["first_alarm_fraction"] < 0.85
+    assert calm["first_alarm_fraction"] is None
+    assert loud["split"] == "unseen"
+    assert "bearing8_0" in captured.err
+
+
+def test_a_bundle_of_another_revision_is_refused(copied, unseen, capsys):
+    file = copied.bundle / "manifest.json"
+    file.write_text(file.read_text().replace('"revision": ', '"revision": 9'))
+    arguments = ["machine_condition", "--data", str(unseen), "--bundle", str(copied.bundle)]
+    assert main("evaluate", arguments) == 1
+    said = capsys.readouterr().err
+    assert "revision" in said
+    assert said.count("\n") == 1
+
+
+def test_an_unknown_data_set_is_one_line(tmp_path, capsys):
+    assert main("evaluate", ["machine_condition", "--data", str(tmp_path / "attic")]) == 1
+    assert "no reader for a data set called 'attic'; fix:" in capsys.readouterr().err
+
+
+def test_an_unknown_workload_is_wrong_usage(tmp_path):
+    with pytest.raises(SystemExit) as left:
+        main("evaluate", ["no_such", "--data", str(tmp_path)])
+    assert left.value.code == 2
+
+
+def test_the_default_bundle_is_made_when_it_is_missing(
+    exported, unseen, tmp_path, monkeypatch, capfd
+):
+    import shutil
+
+    from export import evaluate
+
+    started = []
+
+    def pretend(command, check):
+        started.append(command[3:])
+        if "export" in command:
+            shutil.copytree(exported.bundle, tmp_path / "bundles" / "machine_condition")
+        return type("Done", (), {"returncode": 0})()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate.subprocess, "run", pretend)
+    assert main("evaluate", ["machine_condition", "--data", str(unseen), "--json"]) == 0
+    said = capfd.readouterr()
+    assert [command[0] for command in started] == ["train", "export"]
+    assert "no bundle in bundles/machine_condition yet" in said.err
+    assert json.loads(said.out)["bundle"] == "bundles/machine_condition"

@@ -1,0 +1,32 @@
+from itertools import chain
+
+from training.datasets.synthetic.run_to_failure import simulate
+from training.splits import SPLITS, recordings, split
+
+NAMES = [f"machine{i}" for i in range(10)]
+
+
+def test_every_group_is_in_exactly_one_split():
+    dealt = split(NAMES, seed=0)
+    assert sorted(chain.from_iterable(dealt.values())) == NAMES
+    assert {which: len(names) for which, names in dealt.items()} == {
+        "training": 6,
+        "validation": 2,
+        "test": 2,
+    }
+
+
+def test_order_of_names_does_not_matter_and_the_seed_does():
+    assert split(NAMES[::-1], seed=0) == split(NAMES, seed=0)
+    assert any(split(NAMES, seed=seed) != split(NAMES, seed=0) for seed in range(1, 5))
+
+
+def test_too_few_groups_are_all_for_training():
+    assert split(["a", "b"], seed=0) == {"training": ["a", "b"], "validation": [], "test": []}
+
+
+def test_recordings_are_dealt_out_by_data_set():
+    simulated = simulate(5, seed=1)
+    by_split = [{r.name for r in recordings([simulated], which, seed=3)} for which in SPLITS]
+    assert [len(names) for names in by_split] == [3, 1, 1]
+    assert set().union(*by_split) == {r.name for r in simulated.recordings}
