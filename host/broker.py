@@ -22,8 +22,6 @@ listener {port} 127.0.0.1
 allow_anonymous true
 persistence true
 persistence_location {folder}/
-autosave_interval 1
-autosave_on_changes true
 max_queued_messages 100000
 message_size_limit 262144
 set_tcp_nodelay true

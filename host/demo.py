@@ -67,7 +67,7 @@ class Phases:
         done = subprocess.run(_vedette(*arguments), stdout=subprocess.PIPE, check=False)
         if done.returncode:
             raise DemoError(f"vedette {arguments[0]} failed with exit code {done.returncode}")
-        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        result: dict[str, Any] = json.loads(done.stdout)
         return result
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
@@ -187,11 +187,12 @@ def _watch(
     config.write_text(_edge_toml(life, brokered), encoding="utf-8")
     watching = phases.begin("run", "--config", str(config), "--json")
     try:
-        with Live(console=console, refresh_per_second=4, transient=False) as live:
-            while watching.poll() is None:
-                live.update(show.table(_get(page, "api/devices"), _get(page, "api/alerts"), life))
+        with Live(console=console, refresh_per_second=4) as live:
+            is_over = False
+            while not is_over:
+                is_over = watching.poll() is not None
+                live.update(show.table(_devices(page), _alerts(page), life))
                 time.sleep(0.25)
-            live.update(show.table(_get(page, "api/devices"), _get(page, "api/alerts"), life))
         assert watching.stdout is not None
         printed = watching.stdout.read().splitlines()
     finally:
@@ -228,7 +229,7 @@ speed = {life.length_s / _REPLAY_S:.1f}
 
 def _summarise(device: dict[str, Any], life: lives.Life, page: str, bundle: Path) -> dict[str, Any]:
     stored = _get(page, "api/summary")
-    alerts = [a for a in _get(page, "api/alerts") if a["state"] == "raised"]
+    alerts = [a for a in _alerts(page) if a["state"] == "raised"]
     first = min((life.fractions[alert["window"]] for alert in alerts), default=None)
     manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     stages = manifest["stages"].values()
@@ -258,6 +259,16 @@ def _vedette(*arguments: str) -> list[str]:
 def _get(page: str, path: str) -> Any:
     with urllib.request.urlopen(page + path, timeout=10) as answer:  # noqa: S310
         return json.load(answer)
+
+
+def _devices(page: str) -> list[dict[str, Any]]:
+    devices: list[dict[str, Any]] = _get(page, "api/devices")["devices"]
+    return devices
+
+
+def _alerts(page: str) -> list[dict[str, Any]]:
+    alerts: list[dict[str, Any]] = _get(page, "api/alerts")["alerts"]
+    return alerts
 
 
 def _wait_until_healthy(page: str) -> None:

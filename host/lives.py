@@ -55,10 +55,10 @@ def choose(run: Path, *, simulate: bool, seed: int, folder: Path) -> Life:
         LifeError: the recording is not readable.
     """
     described = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    unseen = described["splits"].get("pronostia", {}).get("test", [])
+    unseen = [name for name in described["splits"]["test"] if name.startswith("pronostia/")]
     if simulate or not unseen:
         return simulated(_SIMULATED_SEED + seed)
-    return recorded(Path(described["data_root"]) / "pronostia" / f"{unseen[0]}.npz", folder)
+    return recorded(Path(described["data_root"]) / f"{unseen[0]}.npz", folder)
 
 
 def simulated(seed: int) -> Life:
