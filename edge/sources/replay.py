@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import wave
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from edge.errors import SourceError
 from edge.sources import Pace
 from edge.windowing import Windower
 
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError)
+_UNREADABLE += (wave.Error, zipfile.BadZipFile, zlib.error)
 _BLOCK_S = 1.0  # continuous recordings are handed on in blocks of this length
 
 
@@ -32,10 +35,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="repla
     """`type = "replay"`: which file, how it is cut, how fast its time passes (0: at once)."""
 
     path: str
-    window_s: Annotated[float, Meta(gt=0.0)]
-    hop_s: Annotated[float, Meta(gt=0.0)]
-    rate_hz: Annotated[float, Meta(gt=0.0)] | None = None
-    scale: Annotated[float, Meta(gt=0.0)] = 1.0
+    window_s: Annotated[float, Meta(gt=0.0, le=1e9)]
+    hop_s: Annotated[float, Meta(gt=0.0, le=1e9)]
+    rate_hz: Annotated[float, Meta(gt=0.0, le=1e9)] | None = None
+    scale: Annotated[float, Meta(gt=0.0, le=1e9)] = 1.0
     speed: Annotated[float, Meta(ge=0.0)] = 1.0
 
 
@@ -61,7 +64,8 @@ def open_source(config: Config, *, name: str, base: Path) -> ReplaySource:
         raise SourceError(f"{path}: cannot replay {path.suffix!r}; known: {', '.join(readers)}")
     try:
         recording = readers[path.suffix](path, config.hop_s)
-    except (OSError, ValueError, KeyError, EOFError, wave.Error, zipfile.BadZipFile) as error:
+        _refuse_what_is_no_recording(recording)
+    except _UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SourceError(f"{path}: cannot be read: {reason}") from None
     rate_hz = config.rate_hz or recording.rate_hz
@@ -106,8 +110,16 @@ class ReplaySource:
         self._pace.close()
 
 
+def _refuse_what_is_no_recording(recording: Recording) -> None:
+    samples = recording.snapshots
+    if samples.ndim != 3 or samples.dtype.kind not in "iuf" or samples.size == 0:
+        raise ValueError("holds no samples")
+    if len(recording.times_s) != len(samples):
+        raise ValueError(f"{len(recording.times_s)} in the index, {len(samples)} snapshots")
+
+
 def _read_npz(path: Path, hop_s: float) -> Recording:
-    with np.load(path, allow_pickle=False) as stored:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         key = "acc" if "acc" in stored else "data"
         samples = stored[key]
         rate_hz = float(stored["fs"]) if "fs" in stored else None
@@ -136,6 +148,8 @@ def _read_wav(path: Path, _hop_s: float) -> Recording:
 def _read_csv(path: Path, _hop_s: float) -> Recording:
     with path.open(encoding="utf-8") as file:
         first = file.readline()
+        if not first.strip():
+            raise ValueError("holds no samples")
     delimiter = next((d for d in (",", ";", "\t") if d in first), None)
     try:
         [float(cell) for cell in first.split(delimiter)]

@@ -21,9 +21,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="simul
     seed: int = 1
     windows: Annotated[int, Meta(ge=1)] = 240
     onset: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.6
-    rate_hz: Annotated[float, Meta(gt=0.0)] = 25_600.0
-    window_s: Annotated[float, Meta(gt=0.0)] = 0.1
-    hop_s: Annotated[float, Meta(gt=0.0)] = 10.0
+    rate_hz: Annotated[float, Meta(gt=0.0, le=1e9)] = 25_600.0
+    window_s: Annotated[float, Meta(gt=0.0, le=1e9)] = 0.1
+    hop_s: Annotated[float, Meta(gt=0.0, le=1e9)] = 10.0
     channels: Annotated[int, Meta(ge=1)] = 2
     speed: Annotated[float, Meta(ge=0.0)] = 1.0
 
