@@ -17,7 +17,7 @@ from contract import workloads
 from contract.manifest import FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, decode
 from contract.spec import Array, Detections, Engine, Floats, Window, Workload
 from edge import engines
-from edge.errors import BundleError
+from edge.errors import BundleError, EngineError
 from edge.pipeline import run_rows
 
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -72,10 +72,17 @@ class Bundle:
                     f"{path}: {model.file} takes {model.input.shape}, "
                     f"stage {stage.name!r} gives (1, *{stage.input_shape})"
                 )
-            _check_hash(path / model.file, model.sha256)
+            _check_hash(path, model.file, model.sha256)
             loaded[stage.name] = engines.open_engine(engine, path / model.file, model)
+        if unknown := sorted(manifest.stages.keys() - loaded.keys()):
+            raise BundleError(f"{path}: {workload.name} has no stage {unknown[0]!r} with a model")
         bundle = cls(path, manifest, workload, engine, loaded, manifest.model_id(engine))
-        bundle.reproduce(golden)
+        try:
+            bundle.reproduce(golden)
+        except BundleError:
+            raise
+        except (KeyError, ValueError, TypeError, IndexError, EngineError) as error:
+            raise BundleError(f"{path / GOLDEN}: not golden vectors: {error}") from None
         return bundle
 
     def reproduce(self, golden: Mapping[str, Array]) -> None:
@@ -104,8 +111,8 @@ class Bundle:
             inputs, expected_inputs, atol=_PREPROCESS_TOLERANCE
         ):
             raise BundleError(
-                f"{self.path}: preprocessing of stage {stage!r} is not the one it was trained with; "
-                "fix: train again, or install the version that made it"
+                f"{self.path}: preprocessing of stage {stage!r} is not the one it was trained "
+                "with; fix: train again, or install the version that made it"
             )
         # the stored inputs, not ours: integers must then agree to the last bit
         outputs = run_rows(self.engines[stage], expected_inputs)
@@ -130,7 +137,7 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(
             f"{path}: no bundle here ({error.strerror}); fix: vedette export RUN --out {path}"
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path / MANIFEST}: {error}") from None
 
 
@@ -161,9 +168,10 @@ def _installed(path: Path, manifest: Manifest) -> str:
     )
 
 
-def _check_hash(file: Path, expected: str) -> None:
-    if not _FILE.fullmatch(file.name):
-        raise BundleError(f"{file.parent}: bad file name {file.name!r} in the manifest")
+def _check_hash(path: Path, name: str, expected: str) -> None:
+    if not _FILE.fullmatch(name):
+        raise BundleError(f"{path}: bad file name {name!r} in the manifest")
+    file = path / name
     try:
         actual = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
@@ -176,7 +184,7 @@ def _check_hash(file: Path, expected: str) -> None:
 
 
 def _read_golden(path: Path, manifest: Manifest) -> Mapping[str, Any]:
-    _check_hash(path / GOLDEN, manifest.golden_sha256)
+    _check_hash(path, GOLDEN, manifest.golden_sha256)
     try:
         with np.load(path / GOLDEN, allow_pickle=False) as stored:
             return dict(stored)
