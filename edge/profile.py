@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
 
 log = logging.getLogger(__name__)
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError)
+_UNREADABLE += (zipfile.BadZipFile, zlib.error)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
 
 
@@ -78,19 +81,23 @@ class ProfileMemory:
         if self._path is None:
             return
         temporary = self._path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            header = {"model_id": np.array(self._model_id), "windows": np.array(self.gathered)}
-            np.savez(file, allow_pickle=False, **header, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
+        try:
+            with temporary.open("wb") as file:
+                header = {"model_id": np.array(self._model_id), "windows": np.array(self.gathered)}
+                np.savez(file, allow_pickle=False, **header, **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except OSError as error:  # such as a full disk; what is in memory still serves
+            log.error("profile %s cannot be saved: %s", self._path, error.strerror)  # noqa: TRY400
+            temporary.unlink(missing_ok=True)
 
     def _read(self, path: Path) -> None:
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = dict(stored)
             model_id, windows = str(arrays.pop("model_id")), int(arrays.pop("windows"))
-        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             self._put_aside(path, f"unreadable ({error})")
             return
         if model_id != self._model_id:
