@@ -1,0 +1,115 @@
+"""What was learned on site is kept, and refused under any other model."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from fakes import POINT, toy_workload
+
+from contract.spec import Detection
+from edge.profile import ProfileMemory
+
+
+def memory(path, *, model_id="one", learn_windows=3, learns=True):
+    return ProfileMemory(
+        toy_workload(learns=learns), model_id, POINT, learn_windows=learn_windows, path=path
+    )
+
+
+def learn(into, values):
+    for value in values:
+        into.add((Detection("mean", vector=np.array([value], np.float32)),))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "p.profile.npz"
+
+
+def test_a_profile_is_learned_with_the_last_window_needed(path):
+    """Not before."""
+    made = memory(path)
+    learn(made, [1.0, 2.0])
+    assert (made.profile, made.gathered) == (None, 2)
+    learn(made, [3.0])
+    assert made.profile is not None
+    np.testing.assert_allclose(made.profile.learned["centre"], [[2.0]])
+    assert (made.profile.windows, made.profile.model_id) == (3, "one")
+
+
+def test_a_learned_profile_is_there_after_a_restart(path):
+    """The same numbers, nothing to learn again."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    again = memory(path)
+    assert again.profile is not None
+    np.testing.assert_allclose(again.profile.learned["centre"], [[2.0]])
+    assert again.gathered == 3
+
+
+def test_half_learned_is_kept_over_a_restart_too(path):
+    """A power cut costs at most ten windows."""
+    learn(memory(path, learn_windows=30), [float(i) for i in range(25)])
+    again = memory(path, learn_windows=30)
+    assert (again.profile, again.gathered) == (None, 20)
+    learn(again, [float(i) for i in range(20, 30)])
+    assert again.profile is not None
+    np.testing.assert_allclose(again.profile.learned["centre"], [[14.5]])
+
+
+def test_a_profile_of_another_model_is_put_aside(path, caplog):
+    """Its numbers mean something else."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    raw = path.read_bytes()
+    again = memory(path, model_id="two")
+    assert (again.profile, again.gathered) == (None, 0)
+    assert path.with_suffix(".refused.npz").read_bytes() == raw
+    assert "learned with model one, now two" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda raw: b"", id="empty"),
+        pytest.param(lambda raw: b"junk" * 50, id="junk"),
+        pytest.param(lambda raw: raw[: len(raw) // 2], id="truncated"),
+    ],
+)
+def test_a_corrupt_profile_is_put_aside_and_learned_anew(path, damage, caplog):
+    """A device must not stop over a file it can make again."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    damaged = damage(path.read_bytes())
+    path.write_bytes(damaged)
+    again = memory(path)
+    assert again.profile is None
+    assert path.with_suffix(".refused.npz").read_bytes() == damaged
+    assert "refused" in caplog.text
+    learn(again, [1.0, 2.0, 3.0])
+    assert memory(path).profile is not None
+
+
+def test_no_damage_stops_the_device(path):
+    """Single bytes changed anywhere: read as it was, or put aside."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    raw = path.read_bytes()
+    chance = random.Random(3)
+    for at in chance.sample(range(len(raw)), 300):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ (1 << chance.randrange(8))]) + raw[at + 1 :])
+        memory(path)
+
+
+def test_a_disk_without_space_does_not_stop_the_watching(tmp_path, caplog):
+    """The profile is kept in memory; the folder is missing here, which fails the same way."""
+    made = memory(tmp_path / "gone" / "p.profile.npz")
+    learn(made, [1.0, 2.0, 3.0])
+    assert made.profile is not None
+    assert "cannot be saved" in caplog.text
+
+
+def test_a_workload_that_learns_nothing_has_its_profile_at_once(path):
+    """There is nothing to wait for."""
+    made = memory(path, learns=False)
+    assert made.profile is not None
+    assert made.learn_windows == 0
+    assert not path.exists()
