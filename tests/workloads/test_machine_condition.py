@@ -118,7 +118,8 @@ def test_more_of_the_same_raises_the_level_and_nothing_else(learned):
 def test_lasting_damage_gives_one_alert_and_its_end_another(learned):
     """Raised after the hits it needs, cleared after as many calm windows."""
     policy = WORKLOAD.policy(POINT)
-    lives = [*(resonance(s, strength=40.0) for s in range(30)), *(healthy(s) for s in range(30, 60))]
+    lives = [resonance(seed, strength=40.0) for seed in range(30)]
+    lives += [healthy(seed) for seed in range(30, 60)]
     said = [
         (i, message.state)
         for i, x in enumerate(lives)
