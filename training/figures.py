@@ -87,6 +87,15 @@ def _png(figure: Any) -> Markup:
     )
 
 
+def _plain_logarithm(axis: Any) -> None:
+    """Ticks at 1, 2 and 5 of each decade, written out; the many in between say nothing."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
+
+
 def learning_curves(history: Mapping[str, Mapping[str, Sequence[float]]]) -> Markup:
     """Loss of each stage over the epochs, the kept epoch marked."""
     with drawing(1, len(history), height=3.0) as (_, axes, made):
@@ -97,8 +106,7 @@ def learning_curves(history: Mapping[str, Mapping[str, Sequence[float]]]) -> Mar
             axis.semilogy(epochs, curves["val_loss"], color=BLUE, label="validation")
             axis.plot(epochs[best], curves["val_loss"][best], "o", color=ORANGE, label="kept")
             axis.set(title=f"stage {stage}", xlabel="epoch", ylabel="loss")
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter("")
+            _plain_logarithm(axis.yaxis)
             axis.legend(loc="upper right")
     return made[0]
 
@@ -114,7 +122,7 @@ def histograms(healthy: Array, failed: Array, point: OperatingPoint) -> Markup:
             axis.hist(scores, bins, weights=weights, color=colour, alpha=0.65, label=name)
         axis.axvline(point.threshold, color=ORANGE, label="threshold")
         axis.set(xscale="log", xlabel="score", ylabel="% of windows")
-        axis.xaxis.set_major_formatter("{x:g}")
+        _plain_logarithm(axis.xaxis)
         axis.legend()
     return made[0]
 
@@ -142,8 +150,7 @@ def lives(watched: Sequence[Watched], alarms: Sequence[Alarms], point: Operating
                 axis.axvline(at, color=GREEN, ls=":", lw=1.3, label="onset of the fault")
             axis.set_title(f"{one.recording.dataset} {one.recording.name}")
             axis.set_xlim(0, 100)
-            axis.yaxis.set_major_formatter("{x:g}")
-            axis.yaxis.set_minor_formatter("")
+            _plain_logarithm(axis.yaxis)
         for axis in axes[-1]:
             axis.set_xlabel("% of life")
         named = {
