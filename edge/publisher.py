@@ -141,6 +141,8 @@ class Publisher:
             self._sent_s.clear()
             self._cursor = 0
             self._resend_s = min(self._resend_s * 2, _MAX_BACKOFF_S)
+        if not self._sent_s:
+            self._cursor = 0  # a row may be stored after rows that were numbered later
         room = _IN_FLIGHT - len(self._sent_s)
         if room > 0:
             for row in self._outbox.waiting(after=self._cursor, limit=room):
