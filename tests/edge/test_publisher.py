@@ -1,0 +1,236 @@
+"""Outbox to broker: sent until the collector has stored it, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from contract import messages
+from contract.messages import Address, Alert, Score
+from edge.clock import Clock
+from edge.config import Mqtt
+from edge.errors import ConfigError
+from edge.outbox import Outbox
+from edge.publisher import Publisher
+
+ROOT = Path(__file__).resolve().parents[2]
+ADDRESS = Address("vedette", "d1", "p")
+
+
+def until(condition, *, within_s=20.0):
+    deadline_s = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline_s, f"not within {within_s} s"
+        time.sleep(0.02)
+    return value
+
+
+class Device:
+    """Outbox, clock and publisher without a pipeline."""
+
+    def __init__(self, folder: Path, mqtt: Mqtt) -> None:
+        self.outbox = Outbox(folder / "outbox.db", max_bytes=8 << 20)
+        self.clock = Clock(first_seq=self.outbox.last_seq + 1)
+        self.publisher = Publisher(mqtt, "d1", self.outbox, self.clock)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.publisher.run, args=(self._stop,))
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self.publisher.wake()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        self.outbox.close()
+        self.publisher._wake_in.close()
+        self.publisher._wake_out.close()
+
+    def encode(self):
+        body = Alert(
+            workload="w", state="raised", label="l", score=2.0, threshold=1.0, hits=1, of=1
+        )
+        return messages.encode(body, ADDRESS, self.clock.stamp())
+
+    def alert(self, message=None) -> str:
+        message = message or self.encode()
+        self.outbox.put(message)
+        self.publisher.wake()
+        return message.id
+
+    @property
+    def rows(self) -> int:
+        return self.outbox.health().rows
+
+
+def at(broker, **options) -> Mqtt:
+    return Mqtt(host=broker.host, port=broker.port, **{"resend_s": 0.3, **options})
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_an_acknowledgement_by_the_collector_deletes_the_row(
+    tmp_path, mosquitto, collector, version
+):
+    """In both versions of the protocol."""
+    with Device(tmp_path, at(mosquitto, version=version)) as device:
+        sent = [device.alert() for _ in range(5)]
+        until(lambda: device.rows == 0)
+        assert device.outbox.acknowledged == 5
+    assert collector.ids("alert") == sent
+    assert collector.malformed == []
+
+
+@pytest.mark.broker
+def test_a_thousand_alerts_arrive_in_order_and_once(tmp_path, mosquitto, collector):
+    """More than may be in flight at a time, with nothing sent twice for nothing."""
+    with Device(tmp_path, at(mosquitto, resend_s=60.0)) as device:
+        sent = [device.alert() for _ in range(1000)]
+        until(lambda: device.rows == 0, within_s=40)
+    assert collector.ids("alert") == sent
+
+
+@pytest.mark.broker
+def test_without_an_acknowledgement_it_is_sent_again(tmp_path, mosquitto, collector):
+    """The broker has taken it each time; that is not enough."""
+    collector.acknowledges = False
+    with Device(tmp_path, at(mosquitto)) as device:
+        sent = device.alert()
+        until(lambda: len(collector.ids("alert")) >= 3)
+        assert set(collector.ids("alert")) == {sent}
+        assert device.rows == 1
+        collector.acknowledge(sent)
+        until(lambda: device.rows == 0)
+
+
+@pytest.mark.broker
+def test_a_message_stored_late_is_sent_though_later_ones_have_gone(tmp_path, mosquitto, collector):
+    """Held back on a full disk, or overtaken by another thread between stamp and `put`."""
+    with Device(tmp_path, at(mosquitto)) as device:
+        late = device.encode()
+        device.alert()
+        until(lambda: device.rows == 0)
+        device.alert(late)
+        until(lambda: device.rows == 0)
+    assert late.id in collector.ids("alert")
+
+
+@pytest.mark.broker
+def test_a_broker_that_was_away_gets_everything_when_it_is_back(tmp_path, mosquitto, collector):
+    """Killed, not stopped; the device reconnects by itself."""
+    with Device(tmp_path, at(mosquitto)) as device:
+        sent = [device.alert()]
+        until(lambda: device.rows == 0)
+        mosquitto.kill()
+        sent += [device.alert() for _ in range(10)]
+        until(lambda: not device.publisher.is_connected)
+        mosquitto.start()
+        until(lambda: device.rows == 0, within_s=40)
+    assert set(collector.ids("alert")) == set(sent)
+
+
+@pytest.mark.broker
+def test_a_broker_that_comes_later_is_found(tmp_path, mosquitto, collector):
+    """The device was up first."""
+    mosquitto.stop()
+    with Device(tmp_path, at(mosquitto)) as device:
+        device.alert()
+        time.sleep(0.2)
+        mosquitto.start()
+        until(lambda: device.rows == 0, within_s=40)
+
+
+@pytest.mark.broker
+def test_a_clean_stop_says_stopped(tmp_path, mosquitto, collector):
+    """So that nobody takes it for a failure."""
+    with Device(tmp_path, at(mosquitto)):
+        until(lambda: collector.states() == ["online"])
+    until(lambda: collector.states() == ["online", "stopped"])
+
+
+@pytest.mark.broker
+def test_the_last_will_says_offline_after_sigkill(tmp_path, mosquitto, collector):
+    """The broker says it for a device that cannot."""
+    program = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from edge.clock import Clock\n"
+        "from edge.config import Mqtt\n"
+        "from edge.outbox import Outbox\n"
+        "from edge.publisher import Publisher\n"
+        "box = Outbox(Path(sys.argv[1]) / 'outbox.db', max_bytes=1 << 20)\n"
+        "mqtt = Mqtt(host='127.0.0.1', port=int(sys.argv[2]))\n"
+        "Publisher(mqtt, 'd1', box, Clock(first_seq=1)).run(threading.Event())\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), str(mosquitto.port)], cwd=ROOT
+    )
+    try:
+        until(lambda: collector.states() == ["online"])
+    finally:
+        child.kill()
+        child.wait()
+    until(lambda: collector.states() == ["online", "offline"])
+
+
+@pytest.mark.broker
+def test_junk_on_the_command_topic_is_passed_over(tmp_path, mosquitto, collector):
+    """And the next acknowledgement still counts."""
+    collector.acknowledges = False
+    with Device(tmp_path, at(mosquitto)) as device:
+        sent = device.alert()
+        until(lambda: collector.ids("alert"))
+        for junk in (b"", b"\xff" * 10, b"{}", b"[" * 10_000):
+            collector._client.publish("vedette/d1/command/ack", junk, qos=1)
+        collector.acknowledge("not-one-of-ours", sent)
+        until(lambda: device.rows == 0)
+
+
+def test_scores_are_dropped_and_counted_while_the_broker_is_away(tmp_path, free_port):
+    """They are for plots, not for decisions."""
+    body = Score(workload="w", label="l", score=1.0, threshold=1.0)
+    with Device(tmp_path, Mqtt(host="127.0.0.1", port=free_port)) as device:
+        for _ in range(3):
+            device.publisher.send_score(messages.encode(body, ADDRESS, device.clock.unordered()))
+        assert device.publisher.scores_dropped == 3
+        assert device.rows == 0
+
+
+def test_a_broker_that_is_away_does_not_stop_the_loop(tmp_path, free_port):
+    """Progress goes on, so the watchdog stays fed; stopping takes no longer."""
+    with Device(tmp_path, Mqtt(host="127.0.0.1", port=free_port)) as device:
+        first_ns = device.publisher.progress_ns
+        until(lambda: device.publisher.progress_ns > first_ns + 500_000_000)
+        start = time.monotonic()
+    assert time.monotonic() - start < 2.0
+
+
+@pytest.mark.parametrize("key", ["password_file", "ca_file"])
+def test_a_missing_secret_is_a_config_error_at_the_start(tmp_path, key):
+    """Naming the key and the file."""
+    outbox = Outbox(tmp_path / "outbox.db", max_bytes=1 << 20)
+    missing = str(tmp_path / "nothing")
+    with contextlib.closing(outbox), pytest.raises(ConfigError, match=rf"mqtt\.{key}.*nothing"):
+        Publisher(Mqtt(**{key: missing}), "d1", outbox, Clock(first_seq=1))
+
+
+def test_a_password_is_a_systemd_credential_by_name(tmp_path, monkeypatch):
+    """The unit passes it in a folder of its own."""
+    (tmp_path / "mqtt-password").write_text("secret\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    outbox = Outbox(tmp_path / "outbox.db", max_bytes=1 << 20)
+    with contextlib.closing(outbox):
+        made = Publisher(
+            Mqtt(username="u", password_file="mqtt-password"), "d1", outbox, Clock(first_seq=1)
+        )
+        assert made._password == "secret"
+        made._wake_in.close()
+        made._wake_out.close()
