@@ -14,6 +14,7 @@ from edge import config, sources
 from edge.bundle import Bundle
 from edge.config import DeviceConfig, PipelineConfig
 from edge.errors import ConfigError, VedetteError
+from edge.publisher import read_secrets
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def check(path: Path) -> list[Finding]:
     for pipeline in device.pipeline:
         for what, look in (("bundle", _bundle), ("source", _source)):
             findings.append(_finding(f"{what} of {pipeline.name}", look, pipeline, path.parent))
+    findings.append(_finding("mqtt", _mqtt, device, path.parent))
     findings.append(_finding("state_dir", _state_dir, device, path.parent))
     return findings
 
@@ -69,6 +71,11 @@ def _bundle(pipeline: PipelineConfig, base: Path) -> str:
 def _source(pipeline: PipelineConfig, base: Path) -> str:
     sources.open_source(pipeline.source, name=pipeline.name, base=base).close()
     return "opens"
+
+
+def _mqtt(device: DeviceConfig, _base: Path) -> str:
+    read_secrets(device.mqtt)
+    return f"{device.mqtt.host}:{device.mqtt.port}, not contacted"
 
 
 def _state_dir(device: DeviceConfig, base: Path) -> str:

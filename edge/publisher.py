@@ -53,9 +53,7 @@ class Publisher:
         self._address = Address(config.prefix, device)
         self._outbox = outbox
         self._clock = clock
-        self._password = _read_secret(config.password_file)
-        if config.ca_file and not Path(config.ca_file).is_file():
-            raise ConfigError(f"mqtt.ca_file = {config.ca_file!r}: no such file")
+        self._password = read_secrets(config)
         self._scores: deque[Encoded] = deque()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
@@ -231,6 +229,17 @@ class Publisher:
         if reason.is_failure:
             self.refused += 1
             log.warning("broker refused a message: %s", reason)
+
+
+def read_secrets(config: Mqtt) -> str | None:
+    """The password, where there is one; `vedette check` asks for it too.
+
+    Raises:
+        ConfigError: the password or CA file cannot be read.
+    """
+    if config.ca_file and not Path(config.ca_file).is_file():
+        raise ConfigError(f"mqtt.ca_file = {config.ca_file!r}: no such file")
+    return _read_secret(config.password_file)
 
 
 def _read_secret(name: str | None) -> str | None:
