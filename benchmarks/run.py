@@ -1,0 +1,105 @@
+"""Speed as ratios measured side by side: `python benchmarks/run.py [--quick]`.
+
+Whatever is compared is measured alternately in one run, because the machine is never the same
+twice. Writes `benchmarks/results.md`; with `--quick` it only prints, a number from few samples is
+not to be kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import engines
+import messaging
+import pipeline
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+RESULTS = HERE / "results.md"
+RUN, BUNDLE = ROOT / "runs" / "bench", ROOT / "bundles" / "bench"
+PACKAGES = ("numpy", "ai-edge-litert", "onnxruntime", "paho-mqtt", "msgspec", "keras")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few samples, prints only")
+    parser.add_argument("--run", type=Path, default=RUN, help="made by vedette train")
+    parser.add_argument("--bundle", type=Path, default=BUNDLE, help="exported from that run")
+    asked = parser.parse_args()
+    train_and_export(asked.run, asked.bundle)
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        sections = [
+            pipeline.measure(asked.bundle, quick=asked.quick),
+            engines.measure(asked.run, asked.bundle, work, quick=asked.quick),
+            *messaging.measure(asked.bundle, work, quick=asked.quick),
+        ]
+    text = "\n\n".join([header(load, quick=asked.quick), *sections]) + "\n"
+    if asked.quick:
+        print(text)
+    else:
+        RESULTS.write_text(text, encoding="utf-8")
+        print(RESULTS)
+    return 0
+
+
+def train_and_export(run: Path, bundle: Path) -> None:
+    """The model that is timed; what is there already is used again."""
+    if not (run / "report.html").exists():
+        vedette("train", "machine_condition", "--out", str(run))
+    if not (bundle / "manifest.json").exists():
+        vedette("export", str(run), "--out", str(bundle))
+
+
+def vedette(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "vedette", *arguments], cwd=ROOT, check=True)
+
+
+def header(load: float, *, quick: bool) -> str:
+    command = "python benchmarks/run.py" + (" --quick" if quick else "")
+    versions = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return f"""# Measured speed
+
+Written by `{command}` (`make bench`), {dt.datetime.now(dt.UTC):%Y-%m-%d}, commit \
+`{commit or "unknown"}`.
+
+- Machine: {processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, \
+{platform.machine()}; load average {load:.1f} at the start
+- Versions: {", ".join(versions)}
+- Numbers are medians; in parentheses the lowest and the highest of the repeats. Compare ratios,
+  not times: what stands side by side was measured alternately in one run. This is no Raspberry Pi
+  and no Jetson; `vedette bench --json` measures there."""
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
