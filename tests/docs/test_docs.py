@@ -21,7 +21,7 @@ from contract.messages import (
     PipelineHealth,
     Stamp,
 )
-from edge.config import PipelineConfig
+from edge.config import Mqtt, PipelineConfig
 
 ROOT = Path(contract.__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -135,6 +135,24 @@ def test_links_between_pages_lead_somewhere(page):
 def test_every_verb_is_shown(verb):
     """As it would be typed."""
     assert re.search(rf"vedette {verb}\b", ALL)
+
+
+@pytest.mark.parametrize("verb", vedette.VERBS)
+def test_every_long_option_is_shown(verb, capsys):
+    """What `--help` lists, a page explains."""
+    module = pytest.importorskip(vedette.VERBS[verb][0], reason=f"the role of {verb} is missing")
+    with pytest.raises(SystemExit) as stopped:
+        module.main(verb, ["--help"])
+    assert stopped.value.code == 0
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", capsys.readouterr().out))
+    assert "--help" in options
+    missing = [option for option in options - {"--help"} if option not in ALL]
+    assert not missing
+
+
+def test_every_key_of_the_broker_table_is_explained():
+    """In the order of the struct."""
+    assert rows(section("Connecting a device")) == list(Mqtt.__struct_fields__)
 
 
 def test_pipeline_in_the_walk_is_a_valid_one():
