@@ -24,6 +24,8 @@ from training.watch import Model, Seen, see
 
 _CHECKS = {"tflite": tflite.check, "onnx": onnx.check}
 ENGINES = tuple(_CHECKS)
+# Compared on both: with few machines, chance alone moves a metric by more than int8 does.
+_APART = ("validation", "test")
 Engines = Mapping[str, Mapping[str, Engine]]
 
 
@@ -65,7 +67,8 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         point = job.recipe.operating_point(
             [one for e in ENGINES for which in SPLITS[:2] for one in seen[which][e]]
         )
-        compared = parity.compare(job.workload, job.recipe, seen["test"], point)
+        apart = {name: [one for w in _APART for one in seen[w][name]] for name in (FLOAT, *ENGINES)}
+        compared = parity.compare(job.workload, job.recipe, apart, point)
         made = _manifest(job, work, files=files, point=point, compared=compared)
         page = parity_page.render(compared, job.workload.tolerances, parity_page.sizes(made))
         report.add_parity(job.folder, page)
@@ -123,7 +126,7 @@ def _see(
         for recording in job.recordings(which):
             bars.update(task, note=recording.name)
             # the float model only where it is compared
-            compared = models if which == "test" else {}
+            compared = models if which in _APART else {}
             for name, one in _see_one(job, compared, engines, recording).items():
                 by_name[name].append(one)
             bars.advance(task)

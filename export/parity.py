@@ -45,7 +45,7 @@ def compare(
     Args:
         workload: names the tolerances.
         recipe: has the metrics and their directions.
-        seen: test recordings, by engine and for `float`.
+        seen: recordings kept apart, by engine and for `float`.
         point: chosen for the engines, used for all.
     """
     metrics = {
