@@ -13,8 +13,16 @@ import numpy as np
 from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
 
 log = logging.getLogger(__name__)
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError)
-_UNREADABLE += (zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
 
 

@@ -26,8 +26,17 @@ from edge.errors import SourceError
 from edge.sources import Pace
 from edge.windowing import Windower
 
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError)
-_UNREADABLE += (wave.Error, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    wave.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _BLOCK_S = 1.0  # continuous recordings are handed on in blocks of this length
 
 
