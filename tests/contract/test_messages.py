@@ -7,7 +7,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract import messages
@@ -107,6 +107,7 @@ def test_every_kind_is_tried_here():
     assert BODIES.keys() == KINDS.keys()
 
 
+@settings(max_examples=40)
 @given(st.data(), st.sampled_from(sorted(BODIES)), NAMES, NAMES, NAMES, STAMPS)
 def test_what_is_encoded_is_decoded_again(data, kind, prefix, device, pipeline, stamp):
     """Address, kind, id, stamp and body, for every kind."""

@@ -23,7 +23,8 @@ TABLES = {
 def test_every_key_is_documented_with_its_default_and_no_other_is(heading, struct):
     """In the table of its own heading."""
     section = re.split(r"\n##+ ", DOCS.partition(f"### {heading}\n")[2])[0]
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", section, flags=re.MULTILINE))
+    cells = re.findall(r"^\| `(\w+)` \|(.*?)\|", section, flags=re.MULTILINE)
+    rows = {name: default.strip() for name, default in cells}
     fields = {field.name: field for field in msgspec.structs.fields(struct)}
     assert rows.keys() == fields.keys()
     for name, field in fields.items():

@@ -178,6 +178,7 @@ def test_a_life_to_its_end_leaves_its_alert_in_the_outbox(start):
     assert service.stored().count("vedette/d1/p/alert") == summary["alerts"]
 
 
+@pytest.mark.slow
 def test_the_watchdog_is_not_fed_while_a_source_hangs(start):
     """By progress only; the stall limit is shortened for this test."""
     service = start(
@@ -278,6 +279,7 @@ def test_check_finds_a_missing_password_as_run_would(config):
     assert "mqtt.password_file" in done.stdout
 
 
+@pytest.mark.slow
 def test_bench_measures_in_json(bundle):
     """Every stage, the whole pipeline and the bare engine."""
     done = cli("bench", "--bundle", str(bundle), "--seconds", "0.3", "--json")
