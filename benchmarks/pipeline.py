@@ -40,12 +40,11 @@ channels, {repeats} repeats of {seconds:g} s per engine, alternating.
 {stats.table(head, rows)}
 
 Goal: pipeline at most {GOAL} times the engine. **{met.capitalize()}** for this workload, at
-{whole:.1f} with the slower of the two: its network is so small that computing the features and
-judging them cost several times what running it costs. Less those two, which are the workload's own,
-what is left of the pipeline still has preparing and interpreting the network's rows; `overhead`
-is what the device code itself adds (calls, timing, copies), a difference of medians and so no finer
-than their noise. The bare FFT is NumPy's `rfft` of the same window and nothing else: a floor for
-the features."""
+{whole:.1f} with the worse of the two: its network is so small that computing the features and
+judging them, the workload's own NumPy, cost several times what running it costs. What the device's
+code adds to those is in the two lines below it: preparing and interpreting the rows of the network,
+and the pipeline around the parts it times. The bare FFT is NumPy's `rfft` of the same window and
+nothing else: a floor for the features."""
 
 
 def one(bundle: Bundle, seconds: float) -> dict[str, float]:
@@ -58,17 +57,15 @@ def one(bundle: Bundle, seconds: float) -> dict[str, float]:
     with_model = [s.name for s in bundle.workload.stages if s.name in bundle.engines]
     features = sum(us[s.name] for s in bundle.workload.stages if s.name not in with_model)
     model = sum(us[name] for name in with_model)
-    overhead = pipeline - features - model - us["judge"]
     return {
         "pipeline": pipeline,
         "features (stages without a model)": features,
         "stages with a model": model,
         "judge": us["judge"],
-        "overhead": overhead,
         "bare engine call": engine,
         "bare FFT": fft,
         "pipeline / engine": pipeline / engine,
-        "(pipeline - features - judge) / engine": (pipeline - features - us["judge"]) / engine,
-        "pipeline / (engine + features + judge)": pipeline / (engine + features + us["judge"]),
+        "stages with a model / engine": model / engine,
+        "pipeline / (its stages + judge)": pipeline / (features + model + us["judge"]),
         "features / bare FFT": features / fft,
     }

@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--bundle", type=Path, default=BUNDLE, help="exported from that run")
     asked = parser.parse_args()
     train_and_export(asked.run, asked.bundle)
-    load = os.getloadavg()[0]
+    top = header(quick=asked.quick)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         sections = [
@@ -43,7 +43,7 @@ def main() -> int:
             engines.measure(asked.run, asked.bundle, work, quick=asked.quick),
             *messaging.measure(asked.bundle, work, quick=asked.quick),
         ]
-    text = "\n\n".join([header(load, quick=asked.quick), *sections]) + "\n"
+    text = "\n\n".join([top, *sections]) + "\n"
     if asked.quick:
         print(text)
     else:
@@ -64,7 +64,7 @@ def vedette(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "vedette", *arguments], cwd=ROOT, check=True)
 
 
-def header(load: float, *, quick: bool) -> str:
+def header(*, quick: bool) -> str:
     command = "python benchmarks/run.py" + (" --quick" if quick else "")
     versions = [f"Python {platform.python_version()}"]
     for package in PACKAGES:
@@ -72,24 +72,28 @@ def header(load: float, *, quick: bool) -> str:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             continue
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     return f"""# Measured speed
 
 Written by `{command}` (`make bench`), {dt.datetime.now(dt.UTC):%Y-%m-%d}, commit \
-`{commit or "unknown"}`.
+`{commit()}`.
 
 - Machine: {processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, \
-{platform.machine()}; load average {load:.1f} at the start
+{platform.machine()}; load average {os.getloadavg()[0]:.1f} at the start
 - Versions: {", ".join(versions)}
 - Numbers are medians; in parentheses the lowest and the highest of the repeats. Compare ratios,
   not times: what stands side by side was measured alternately in one run. This is no Raspberry Pi
   and no Jetson; `vedette bench --json` measures there."""
+
+
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"
 
 
 def processor() -> str:
