@@ -61,9 +61,9 @@ The stage `{stage}` through the device's engines, quantization included, one cal
 
 {stats.table(head, rows)}
 
-int8 is not for speed here: running a network of this size takes a few microseconds at most, and int8
-adds the rounding of inputs and outputs, in NumPy around TFLite and inside the graph of ONNX. In ONNX
-the added nodes even outweigh the smaller weights. int8 pays on networks that are limited by
+int8 is not for speed here: running a network of this size takes a few microseconds at most, and
+int8 adds the rounding of inputs and outputs, in NumPy around TFLite and inside the graph of ONNX.
+In ONNX the added nodes even outweigh the smaller weights. int8 pays on networks that are limited by
 arithmetic or memory, and on accelerators that take nothing else."""
 
 
