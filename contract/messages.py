@@ -116,6 +116,8 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
         Count, Meta(description="rows the collector has stored since the start")
     ]
     dropped: Annotated[dict[Text, Count], Meta(description="messages given up for space, by kind")]
+    refused: Annotated[Count, Meta(description="publishes the broker refused (MQTT 5)")] = 0
+    scores_dropped: Annotated[Count, Meta(description="scores not sent: the broker was away")] = 0
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,7 +265,7 @@ def parse_topic(topic: str, *, prefix: str) -> tuple[Address, str]:
             address = Address(prefix, device, pipeline)
         case _:
             raise MessageError("topic has no known kind")
-    for name in filter(None, (address.device, address.pipeline)):
+    for name in (address.device, *([] if address.pipeline is None else [address.pipeline])):
         if why := check_name(name):
             raise MessageError(f"bad name in topic: {why}")
     return address, kind

@@ -191,6 +191,7 @@ class Workload:
         policy: makes a fresh policy for an operating point.
         tolerances: how much worse the device's engine may be than the float model, by metric; the
             export gate refuses a model beyond them.
+        labels: what its detections can say.
         learn: (windows, detections, d) vectors of healthy windows -> arrays of the profile;
             None: nothing is learned on site.
         learn_windows: how many windows are learned from unless the device's config says otherwise.
@@ -203,5 +204,6 @@ class Workload:
     judge: Callable[[Detections, Profile], Detections]
     policy: Callable[[OperatingPoint], Policy]
     tolerances: Mapping[str, float]
+    labels: tuple[str, ...] = ()
     learn: Callable[[Floats], dict[str, Array]] | None = None
     learn_windows: int = 0

@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import msgspec
 import numpy as np
 
 from contract import workloads
+from contract.fold import fold
 from contract.manifest import FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, decode
-from contract.spec import Array, Detections, Engine, Floats, Window, Workload
+from contract.spec import Array, Engine, Floats, Window, Workload
 from edge import engines
 from edge.errors import BundleError, EngineError
 from edge.pipeline import run_rows
@@ -95,15 +97,10 @@ class Bundle:
             Window("golden", i, 0, 0, data, float(golden["rate_hz"]))
             for i, data in enumerate(golden["windows"])
         ]
-        found: list[Detections] = [()] * len(windows)
-        for stage in self.workload.stages:
-            inputs = [stage.preprocess(w, f) for w, f in zip(windows, found, strict=True)]
-            outputs = [run_rows(self.engines.get(stage.name), rows) for rows in inputs]
-            if stage.name in self.engines:
-                self._compare(stage.name, golden, np.concatenate(inputs))
-            found = [
-                stage.postprocess(f, i, o) for f, i, o in zip(found, inputs, outputs, strict=True)
-            ]
+        models = {stage: partial(run_rows, engine) for stage, engine in self.engines.items()}
+        _, passes = fold(self.workload, models, windows)
+        for stage, of_windows in passes.items():
+            self._compare(stage, golden, np.concatenate([inputs for inputs, _ in of_windows]))
 
     def _compare(self, stage: str, golden: Mapping[str, Array], inputs: Floats) -> None:
         expected_inputs: Floats = golden[f"{stage}.input"]

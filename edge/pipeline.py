@@ -37,6 +37,7 @@ class Pipeline:
             start = time.perf_counter_ns()
             found = run_stage(stage, self._engines.get(stage.name), window, found)
             self.times_ns[stage.name].append(time.perf_counter_ns() - start)
+        self.memory.check(found)
         profile = self.memory.profile
         if profile is None:
             self.memory.add(found)

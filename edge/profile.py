@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
+from edge.errors import SourceError
 
 log = logging.getLogger(__name__)
 _UNREADABLE = (
@@ -60,6 +61,7 @@ class ProfileMemory:
         self._model_id = model_id
         self._path = path
         self._vectors: list[Array] = []
+        self._shape: tuple[int, ...] | None = None
         if workload.learn is None:
             self._set({}, windows=0)
         elif path is not None and path.exists():
@@ -70,9 +72,24 @@ class ProfileMemory:
         """Windows learned from so far."""
         return len(self._vectors) if self.profile is None else self.profile.windows
 
+    def check(self, found: Detections) -> None:
+        """Refuse what does not look like the windows that were learned from.
+
+        Raises:
+            SourceError: the sensor has other channels than it had.
+        """
+        vectors = [d.vector.shape for d in found if d.vector is not None]
+        if self._shape is not None and (len(vectors), *vectors[0]) != self._shape:
+            raise SourceError(
+                f"{len(vectors)} channels, but {self._shape[0]} were learned from; fix: the "
+                f"sensor's, or remove {self._path} to learn anew"
+            )
+
     def add(self, found: Detections) -> None:
         """Take one healthy window; with the last one needed the profile is learned and saved."""
-        self._vectors.append(np.stack([d.vector for d in found if d.vector is not None]))
+        vectors = np.stack([d.vector for d in found if d.vector is not None])
+        self._shape = vectors.shape
+        self._vectors.append(vectors)
         if len(self._vectors) >= self.learn_windows:
             assert self._workload.learn is not None
             learned = self._workload.learn(np.stack(self._vectors))
@@ -91,7 +108,11 @@ class ProfileMemory:
         temporary = self._path.with_suffix(".tmp")
         try:
             with temporary.open("wb") as file:
-                header = {"model_id": np.array(self._model_id), "windows": np.array(self.gathered)}
+                header = {
+                    "model_id": np.array(self._model_id),
+                    "windows": np.array(self.gathered),
+                    "shape": np.array(self._shape),
+                }
                 np.savez(file, allow_pickle=False, **header, **arrays)
                 file.flush()
                 os.fsync(file.fileno())
@@ -105,12 +126,15 @@ class ProfileMemory:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = dict(stored)
             model_id, windows = str(arrays.pop("model_id")), int(arrays.pop("windows"))
+            shape = tuple(arrays.pop("shape").tolist())
         except _UNREADABLE as error:
             self._put_aside(path, f"unreadable ({error})")
             return
         if model_id != self._model_id:
             self._put_aside(path, f"learned with model {model_id}, now {self._model_id}")
-        elif "vectors" in arrays:
+            return
+        self._shape = shape
+        if "vectors" in arrays:
             self._vectors = list(arrays["vectors"])[: self.learn_windows - 1]
         else:
             learned = {name.removeprefix("learned."): a for name, a in arrays.items()}

@@ -13,13 +13,21 @@ import time
 from collections import deque
 from pathlib import Path
 
+import msgspec
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from contract import messages
-from contract.messages import Address, Command, Encoded, MessageError, Status
+from contract.messages import (
+    Address,
+    Command,
+    Encoded,
+    MessageError,
+    OutboxHealth,
+    Status,
+)
 from edge.clock import Clock
 from edge.config import Mqtt
 from edge.errors import ConfigError
@@ -79,6 +87,12 @@ class Publisher:
             return
         self._scores.append(score)
         self.wake()
+
+    def health(self) -> OutboxHealth:
+        """What waits and what was refused, for `Health`."""
+        return msgspec.structs.replace(
+            self._outbox.health(), refused=self.refused, scores_dropped=self.scores_dropped
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Connect, drain, and begin again with growing, jittered pauses, until told to stop."""

@@ -69,7 +69,7 @@ class Service:
         self._held_lock = threading.Lock()
         self._health_s = device.health_interval_s
         self._started_s = time.monotonic()
-        self._stop = threading.Event()
+        self._is_stopping = False
         self._failure: BaseException | None = None
 
     def run(self) -> int:
@@ -101,8 +101,8 @@ class Service:
         return 1 if self._failure else 0
 
     def stop(self) -> None:
-        """Ask `run` to return. Called from a signal handler."""
-        self._stop.set()
+        """Ask `run` to return. Called from a signal handler, so it takes no lock."""
+        self._is_stopping = True
 
     def send(self, message: Encoded) -> None:
         """Store a message; on a full disk alerts are held in memory and tried again."""
@@ -125,7 +125,7 @@ class Service:
             version=_version(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
             pipelines={watcher.name: watcher.health() for watcher in self._watchers},
-            outbox=self._outbox.health(),
+            outbox=self._publisher.health(),
             cpu_temperature_c=health.cpu_temperature_c(),
             throttled=health.throttled(),
             disk_free_bytes=shutil.disk_usage(self._state_dir).free,
@@ -150,7 +150,8 @@ class Service:
         health_due_s = 0.0
         fed_s = 0.0
         ended_logged = False
-        while not self._stop.wait(_TICK_S):
+        while not self._is_stopping:
+            time.sleep(_TICK_S)
             now_s = time.monotonic()
             self._flush()
             all_ended = all(watcher.state == "ended" for watcher in self._watchers)
@@ -196,7 +197,7 @@ class Service:
             except BaseException as error:
                 log.critical("thread %s died", name, exc_info=error)
                 self._failure = error
-                self._stop.set()
+                self._is_stopping = True
 
         return threading.Thread(target=guarded, name=name, daemon=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 import threading
 import time
@@ -169,6 +170,9 @@ class Watcher:
                 self.dropped[reason] += 1
                 continue
             found = self._pipeline(window)
+            if not all(math.isfinite(detection.score) for detection in found):
+                self.dropped["score_not_finite"] += 1
+                continue
             for body in self._policy.update(found, window.t_ns):
                 stamp = self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
                 self._send(messages.encode(body, self._address, stamp))

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
+from contract.fold import Model
 from contract.manifest import FORMAT_VERSION, MANIFEST, Manifest, ModelFile
 from contract.spec import Engine, OperatingPoint
 from edge.engines import open_engine
@@ -20,7 +21,7 @@ from training import run as runs
 from training.datasets import DataError, Recording
 from training.job import Job
 from training.splits import SPLITS
-from training.watch import Model, Seen, see
+from training.watch import Seen, see
 
 _CHECKS = {"tflite": tflite.check, "onnx": onnx.check}
 ENGINES = tuple(_CHECKS)
@@ -171,7 +172,7 @@ def _manifest(
         stages=msgspec.convert(msgspec.to_builtins(files), dict[str, dict[str, ModelFile]]),
         golden_sha256="",
         operating_point=point,
-        labels=[],
+        labels=list(job.workload.labels),
         metrics=compared.metrics,
         tolerances=dict(job.workload.tolerances),
         float_bytes={

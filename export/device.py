@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from contract.fold import Pass
 from contract.spec import Detections, Engine, Floats, Workload
 from edge.bundle import Bundle
 from edge.pipeline import Pipeline, run_stage
 from edge.profile import ProfileMemory
 from training.datasets import Recording
-from training.watch import Pass, Seen, Watched
+from training.watch import Seen, Watched
 
 
 class _Tap:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from contract.fold import Model
 from contract.spec import Floats
-from training.watch import Model
 
 
 def quiet() -> None:

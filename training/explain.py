@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from contract.fold import Model
 from contract.spec import Floats
-from training.watch import Model
 
 
 def occlusion(model: Model, rows: Floats) -> Floats:

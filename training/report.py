@@ -11,10 +11,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from contract.fold import Model
 from contract.spec import OperatingPoint, Workload
 from training import explain, figures, metrics
 from training.run import REPORT, Run
-from training.watch import Model, Watched
+from training.watch import Watched
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _PARITY = re.compile(r"(<!-- parity -->).*?(<!-- /parity -->)", re.DOTALL)

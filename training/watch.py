@@ -6,16 +6,14 @@ on many rows at once, so here each stage sees a whole recording. Both find the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from contract.spec import Array, Detections, Floats, OperatingPoint, Profile, Workload
+from contract.fold import Model, Pass, fold
+from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
 from training.datasets import Recording
-
-Model = Callable[[Floats], Floats]
-Pass = tuple[Floats, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +69,13 @@ def see(workload: Workload, models: Mapping[str, Model], recording: Recording) -
         recording: one group's windows.
     """
     windows = list(recording.windows())
-    found: list[Detections] = [()] * len(windows)
-    passes: dict[str, tuple[Pass, ...]] = {}
-    for stage in workload.stages:
-        inputs = [stage.preprocess(w, f) for w, f in zip(windows, found, strict=True)]
-        outputs = inputs
-        if stage.input_shape is not None:
-            ends = np.cumsum([len(rows) for rows in inputs])[:-1]
-            outputs = np.split(models[stage.name](np.concatenate(inputs)), ends)
-            passes[stage.name] = tuple(zip(inputs, outputs, strict=True))
-        found = [stage.postprocess(f, i, o) for f, i, o in zip(found, inputs, outputs, strict=True)]
-    return Seen(recording, tuple(window.t_ns for window in windows), tuple(found), passes)
+    found, passes = fold(workload, models, windows)
+    return Seen(
+        recording,
+        tuple(window.t_ns for window in windows),
+        tuple(found),
+        {name: tuple(of) for name, of in passes.items()},
+    )
 
 
 def judge(

@@ -30,9 +30,7 @@ thread = threading.Thread(target=publisher.run, args=(stop,))
 thread.start()
 made = 0
 while count == 0 or made < count:
-    alert = Alert(
-        workload="w", state="raised", label="x", score=2.0, threshold=1.0, hits=1, of=1
-    )
+    alert = Alert(workload="w", state="raised", label="x", score=2.0, threshold=1.0, hits=1, of=1)
     message = messages.encode(
         alert, Address("vedette", state_dir.name, "p"), clock.stamp(window=made)
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from system_site import Site, until
 
 from contract import messages
 from contract.messages import Address, Alert, Stamp
-from system_site import Site, until
 
 DEVICE = str(Path(__file__).with_name("alert_device.py"))
 KILLS = 55
@@ -31,7 +31,9 @@ def stored(site: Site) -> list[tuple[str, int]]:
     """Ids and sequence numbers of all stored alerts, straight from the collector's file."""
     db = sqlite3.connect(f"file:{site.folder / 'collector.db'}?mode=ro", uri=True)
     try:
-        return db.execute("SELECT id, seq FROM message WHERE kind = 'alert' ORDER BY seq").fetchall()
+        return db.execute(
+            "SELECT id, seq FROM message WHERE kind = 'alert' ORDER BY seq"
+        ).fetchall()
     finally:
         db.close()
 

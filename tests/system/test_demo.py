@@ -1,4 +1,4 @@
-"""The main job as a stranger runs it, on the simulator and the embedded broker: no data, no root."""
+"""The main job as a stranger runs it: simulator and embedded broker, no data, no root."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from contract.spec import Window
 from training.datasets import DataSet, Recording
 from training.metrics import run_to_failure
 
+NAME = "simulated"
 LEARN_SHARE = 0.15
 
 
@@ -24,7 +25,7 @@ def simulate(machines: int, *, seed: int, windows: int = 200) -> DataSet:
         windows: per life, ten seconds apart.
     """
     return DataSet(
-        name="simulated",
+        name=NAME,
         recordings=tuple(
             _record(RunToFailure(seed=seed * 1_000_003 + number, windows=windows), number)
             for number in range(machines)
@@ -39,7 +40,7 @@ def _record(machine: RunToFailure, number: int) -> Recording:
     """One simulated life as a recording."""
     return Recording(
         name=f"machine{number:03d}",
-        dataset="simulated",
+        dataset=NAME,
         life=(np.arange(1, machine.windows + 1) / machine.windows).astype(np.float32),
         learn_windows=int(LEARN_SHARE * machine.windows),
         onset=machine.onset,
