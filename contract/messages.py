@@ -90,11 +90,14 @@ class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
     workload: Text
     model_id: Annotated[Text, Meta(description="hash of the model in use, 12 hex digits")]
     engine: Annotated[Text, Meta(description="runtime and its version")]
-    state: Literal["starting", "learning", "watching", "waiting", "ended"]
-    learned_windows: Count
-    learn_windows: Count
+    state: Annotated[
+        Literal["starting", "learning", "watching", "waiting", "ended"],
+        Meta(description="`waiting`: for a sensor that failed; `ended`: the recording is over"),
+    ]
+    learned_windows: Annotated[Count, Meta(description="healthy windows learned from so far")]
+    learn_windows: Annotated[Count, Meta(description="healthy windows it learns from")]
     windows: Annotated[Count, Meta(description="windows judged or learned from since the start")]
-    windows_per_s: float
+    windows_per_s: Annotated[float, Meta(description="since the last health message")]
     dropped: Annotated[dict[Text, Count], Meta(description="windows not judged, by reason")]
     alerts: Annotated[
         Count, Meta(description="alert messages written to the outbox since the start")
@@ -107,9 +110,9 @@ class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     """What waits on the device to be acknowledged by the collector."""
 
-    rows: Count
-    bytes: Count
-    max_bytes: Count
+    rows: Annotated[Count, Meta(description="messages waiting to be acknowledged")]
+    bytes: Annotated[Count, Meta(description="their payloads")]
+    max_bytes: Annotated[Count, Meta(description="most the file may take")]
     oldest_s: Annotated[float, Meta(description="age of the oldest waiting message, seconds")]
     sent: Annotated[Count, Meta(description="publishes since the start, resent ones included")]
     acknowledged: Annotated[
@@ -124,14 +127,16 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     """Every ten seconds: how the device is doing. Silence means it is not."""
 
     version: Annotated[Text, Meta(description="of vedette")]
-    uptime_s: float
+    uptime_s: Annotated[float, Meta(description="since the service started, seconds")]
     pipelines: dict[Text, PipelineHealth]
     outbox: OutboxHealth
-    cpu_temperature_c: float | None = None
+    cpu_temperature_c: Annotated[
+        float | None, Meta(description="hottest zone, degrees Celsius; null: not readable here")
+    ] = None
     throttled: Annotated[
         list[Text] | None, Meta(description="active throttling causes; null: not readable here")
     ] = None
-    disk_free_bytes: Count = 0
+    disk_free_bytes: Annotated[Count, Meta(description="where the outbox lies")] = 0
     memory_bytes: Annotated[Count, Meta(description="resident memory of the service")] = 0
 
 

@@ -6,6 +6,9 @@ Inference", CVPR 2018: real = scale * (quantized - zero_point).
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,11 +27,18 @@ def quantize(x: Floats, *, scale: float, zero_point: int, dtype: npt.DTypeLike) 
     Returns:
         the shape of `x`, `dtype`.
     """
-    limits = np.iinfo(np.dtype(dtype))
+    low, high = _limits(np.dtype(dtype))
     # in float64: float32 could not hold every sum exactly
     steps = np.rint(np.asarray(x, np.float64) / scale) + zero_point
-    clipped: Array = np.clip(steps, limits.min, limits.max).astype(dtype)
+    clipped: Array = np.clip(steps, low, high).astype(dtype)
     return clipped
+
+
+@functools.cache
+def _limits(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Range of an integer type; NumPy takes longer to tell it than to round a small tensor."""
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
 
 
 def dequantize(q: Array, *, scale: float, zero_point: int) -> Floats:

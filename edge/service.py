@@ -67,6 +67,7 @@ class Service:
         ]
         self._held_back: deque[Encoded] = deque()
         self._held_lock = threading.Lock()
+        self._waiting = 0  # messages nobody has acknowledged when `run` returned
         self._health_s = device.health_interval_s
         self._started_s = time.monotonic()
         self._is_stopping = False
@@ -96,6 +97,7 @@ class Service:
         publisher_stop.set()
         self._publisher.wake()
         publishing.join(max(deadline_s - time.monotonic(), 0.1))
+        self._waiting = self._outbox.health().rows + len(self._held_back)
         if not publishing.is_alive() and not any(thread.is_alive() for thread in watching):
             self._outbox.close()
         return 1 if self._failure else 0
@@ -139,7 +141,7 @@ class Service:
             "windows": sum(watcher.windows for watcher in self._watchers),
             "alerts": sum(watcher.alerts for watcher in self._watchers),
             "dropped_windows": sum(sum(w.dropped.values()) for w in self._watchers),
-            "waiting": len(self._held_back),
+            "waiting": self._waiting,
             "sent": self._outbox.sent,
             "acknowledged": self._outbox.acknowledged,
             "dropped_messages": dict(self._outbox.dropped),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contract import messages
-from contract.messages import Address, Encoded, PipelineHealth, Score
+from contract.messages import Address, Alert, Encoded, PipelineHealth, Score
 from contract.spec import Detections, Window
 from edge import engines, sources
 from edge.bundle import Bundle
@@ -176,7 +176,7 @@ class Watcher:
             for body in self._policy.update(found, window.t_ns):
                 stamp = self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
                 self._send(messages.encode(body, self._address, stamp))
-                self.alerts += 1
+                self.alerts += isinstance(body, Alert)
             self._score(found, window)
             self.windows += 1
             self.state = "learning" if self._pipeline.memory.profile is None else "watching"

@@ -15,9 +15,9 @@ _ROWS = 400
 
 
 def rows(recipe: StageRecipe, datasets: Sequence[DataSet], *, seed: int) -> Floats:
-    """Inputs spread evenly over the training split, augmented once as in training.
+    """Inputs spread evenly over the training split: the recipe's choice, or as in training.
 
-    The split kept for training only: a model calibrated on test data has seen it.
+    From the training split only: a model calibrated on test data has seen it.
 
     Args:
         recipe: of the stage.
@@ -27,6 +27,9 @@ def rows(recipe: StageRecipe, datasets: Sequence[DataSet], *, seed: int) -> Floa
     Returns:
         (at most 400, *input_shape) float32.
     """
-    inputs, targets = recipe.data(recordings(datasets, "training", seed=seed))
-    inputs, _ = recipe.augment(inputs, targets, np.random.default_rng(seed))
+    split = recordings(datasets, "training", seed=seed)
+    if recipe.calibration is not None:
+        inputs = recipe.calibration(split)
+    else:
+        inputs, _ = recipe.augment(*recipe.data(split), np.random.default_rng(seed))
     return inputs[np.linspace(0, len(inputs) - 1, min(_ROWS, len(inputs))).astype(int)]

@@ -15,6 +15,7 @@ point; the largest is the score:
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -89,6 +90,12 @@ def healthy_baseline(vectors: Floats) -> dict[str, Array]:
     }
 
 
+def reached_by(x: Floats, share: float) -> Floats:
+    """(channels,) the highest value that at least `share` of the bands of (channels, bands) reach."""
+    at = x.shape[1] - math.ceil(share * x.shape[1])
+    return np.partition(x, at, axis=1)[:, at]
+
+
 def parts(found: Detections, profile: Profile) -> dict[str, float]:
     """How far each part is from the healthy baseline, unscaled; the worst channel counts."""
     vectors = np.stack([d.vector for d in found if d.vector is not None])
@@ -98,9 +105,9 @@ def parts(found: Detections, profile: Profile) -> dict[str, float]:
     change = np.sqrt(np.mean(np.square(np.clip(residual, -6, 6)), axis=1)) / 2
     risen = moved[:, N_BANDS : 2 * N_BANDS]
     values = (
-        np.percentile(np.abs(residual), 60, axis=1),
+        reached_by(np.abs(residual), 0.4),
         np.minimum(change, crest / 1.5),
-        np.percentile(risen, 25, axis=1),
+        reached_by(risen, 0.75),
     )
     return {name: float(value.max()) for name, value in zip(PARTS, values, strict=True)}
 

@@ -30,6 +30,8 @@ class StageRecipe:
         augment: one epoch's examples from all of them, fresh with every epoch's generator.
         loss: a Keras loss by name.
         epochs, batch, learning_rate: the rate falls to zero along half a cosine.
+        calibration: recordings of the training split -> inputs (n, *input_shape) to quantize with,
+            where the training examples do not show all that a device will see.
     """
 
     data: Callable[[Sequence[Recording]], Examples]
@@ -39,6 +41,7 @@ class StageRecipe:
     epochs: int
     batch: int
     learning_rate: float
+    calibration: Callable[[Sequence[Recording]], Floats] | None = None
 
 
 @dataclass(frozen=True)
