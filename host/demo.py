@@ -118,7 +118,7 @@ def _run(asked: argparse.Namespace, folder: Path, console: Console) -> dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     phases = Phases(folder, {})
     run, bundle = folder / "run", folder / "bundle"
-    data = ["--data", str(folder / "no-data")] if asked.simulate else []
+    data = ["--data", str(_without_recordings(folder))] if asked.simulate else []
     console.rule("1  train on the healthy starts of other machines")
     with phases.timed("train"):
         seed = ["--seed", str(asked.seed)]
@@ -143,6 +143,13 @@ def _run(asked: argparse.Namespace, folder: Path, console: Console) -> dict[str,
             )
             signal.pause()
     return summary
+
+
+def _without_recordings(folder: Path) -> Path:
+    """A data root that holds no data set, so that the recipe simulates all of its machines."""
+    root = folder / "no-recordings"
+    root.mkdir(exist_ok=True)
+    return root
 
 
 @contextmanager

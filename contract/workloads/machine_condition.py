@@ -91,7 +91,7 @@ def healthy_baseline(vectors: Floats) -> dict[str, Array]:
 
 
 def reached_by(x: Floats, share: float) -> Floats:
-    """(channels,) the highest value that at least `share` of the bands of (channels, bands) reach."""
+    """(channels,) the highest value that at least `share` of the (channels, bands) reach."""
     at = x.shape[1] - math.ceil(share * x.shape[1])
     return np.partition(x, at, axis=1)[:, at]
 

@@ -136,7 +136,7 @@ def test_files_without_their_weights_are_refused(exported):
     from export import onnx, tflite
 
     for check, file in ((tflite.check, "SPECTRUM.tflite"), (onnx.check, "SPECTRUM.onnx")):
-        check(exported.bundle / file, weights=1920)
+        check(exported.bundle / file, weights=2 * 32 * 8)
         with pytest.raises(ConversionError, match=r"int8 weights of 1000000"):
             check(exported.bundle / file, weights=10**6)
 
