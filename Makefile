@@ -26,7 +26,8 @@ check: setup ## ruff, mypy, import rules
 train: setup ## train machine_condition on the data in $$VEDETTE_DATA (default ./data)
 	@$(BIN)/vedette train machine_condition
 
-bundle: setup ## train and export machine_condition into bundles/
+bundle: setup ## make bundles/machine_condition, the one that is shipped, anew
+	@rm -rf runs/machine_condition/bundle
 	@$(BIN)/vedette train machine_condition --out runs/machine_condition/bundle
 	@$(BIN)/vedette export runs/machine_condition/bundle
 
