@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from contract.spec import Workload
+from training import datasets
 from training import job as jobs
 from training import run as runs
 from training.datasets import DataError
@@ -83,6 +84,11 @@ def main(verb: str, argv: Sequence[str]) -> int:
         return fail(verb, f"interrupted; fix: vedette {verb} {asked.name} --resume {folder}")
     test = ", ".join(f"{name} {value:.4g}" for name, value in run.metrics["test"].items())
     say(f"trained in {run.seconds:.1f} s; on machines never seen: {test}")
+    if not {source.name for source in run.sources} & set(datasets.names()):
+        say(
+            f"warning: no recordings below {run.data_root}, so it learned from simulated machines: "
+            "enough to see it work, not for a real machine; fix: --data DIR"
+        )
     say(f"report   {folder / runs.REPORT}\nnext     vedette export {folder}")
     if asked.json:
         print_json(
