@@ -15,7 +15,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -36,7 +36,7 @@ _EXAMPLE = """examples:
 Replays a bearing of $VEDETTE_DATA/pronostia that the model has not seen, or, without that data, a
 simulated machine. Everything it makes lies in one folder, whose name it prints.
 
-exit codes: 0 done, 1 something failed or an alert was lost, 2 wrong usage
+exit codes: 0 done, 1 something failed or an alert was lost, 2 wrong usage, 130 interrupted
 """
 
 
@@ -105,12 +105,11 @@ def main(verb: str, argv: list[str]) -> int:
     try:
         summary = _run(asked, folder.resolve(), console)
     except (DemoError, broker.BrokerError, lives.LifeError, OSError) as error:
-        console.print(f"[red]vedette {verb}: {error}; logs in {folder}", soft_wrap=True)
+        said = f"vedette {verb}: {error}; logs in {folder}"
+        console.print(said, style="red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        return 0
-    if asked.json:
-        sys.stdout.write(json.dumps(summary) + "\n")
+        return 130
     return 1 if summary["lost"] or summary["duplicates"] else 0
 
 
@@ -137,11 +136,14 @@ def _run(asked: argparse.Namespace, folder: Path, console: Console) -> dict[str,
         summary |= {"source": life.name, "broker": brokered.name, "mqtt": brokered.mqtt_version}
         summary |= {"page": page, "folder": str(folder), "seconds": phases.seconds}
         console.print(show.verdict(summary))
+        if asked.json:
+            sys.stdout.write(json.dumps(summary) + "\n")
+            sys.stdout.flush()
+        console.print(f"report {run}/report.html", soft_wrap=True)
         if not asked.once:
-            console.print(
-                f"report {run}/report.html\npage   {page}\nCtrl-C ends it", soft_wrap=True
-            )
-            signal.pause()
+            console.print(f"page   {page}\nCtrl-C ends it", soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
     return summary
 
 
