@@ -24,7 +24,7 @@ import pipeline
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results.md"
-RUN, BUNDLE = ROOT / "runs" / "bench", ROOT / "bundles" / "bench"
+RUN, BUNDLE = ROOT / "runs" / "bench", ROOT / "runs" / "bench-bundle"
 PACKAGES = ("numpy", "ai-edge-litert", "onnxruntime", "paho-mqtt", "msgspec", "keras")
 
 
