@@ -20,6 +20,7 @@ from training import datasets
 from training.datasets import DataError, DataSet
 from training.metrics import Alarms, replay
 
+_CHECKOUT = Path(__file__).resolve().parents[1]
 _EXAMPLE = """example:
   vedette evaluate machine_condition --data data/pronostia
   vedette evaluate machine_condition --data data/pronostia --engine onnx --json
@@ -147,7 +148,7 @@ def _split_of(bundle: Bundle, group: str) -> str:
 
 
 def _default_bundle(name: str) -> Path:
-    """`bundles/NAME`; trained and exported first where it is not there yet.
+    """`bundles/NAME` here or in the checkout; trained and exported first where there is none.
 
     Raises:
         DataError: it could not be made; the reason stands above.
@@ -155,8 +156,9 @@ def _default_bundle(name: str) -> Path:
     from training.console import say
 
     folder = Path("bundles", name)
-    if (folder / MANIFEST).exists():
-        return folder
+    for known in (folder, _CHECKOUT / folder):
+        if (known / MANIFEST).exists():
+            return known
     say(f"no bundle in {folder} yet: training and exporting one first")
     with tempfile.TemporaryDirectory() as temporary:
         run = str(Path(temporary, "run"))

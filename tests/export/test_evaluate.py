@@ -100,9 +100,16 @@ def test_the_default_bundle_is_made_when_it_is_missing(
         return type("Done", (), {"returncode": 0})()
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "_CHECKOUT", tmp_path)
     monkeypatch.setattr(evaluate.subprocess, "run", pretend)
     assert main("evaluate", ["machine_condition", "--data", str(unseen), "--json"]) == 0
     said = capfd.readouterr()
     assert [command[0] for command in started] == ["train", "export"]
     assert "no bundle in bundles/machine_condition yet" in said.err
     assert json.loads(said.out)["bundle"] == "bundles/machine_condition"
+
+
+def test_the_shipped_bundle_is_found_from_anywhere(unseen, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main("evaluate", ["machine_condition", "--data", str(unseen), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["bundle"].endswith("bundles/machine_condition")
