@@ -188,7 +188,7 @@ class Service:
                 except OutboxFullError:
                     return
                 self._held_back.popleft()
-        self._publisher.wake()
+                self._publisher.wake()
 
     def _thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
         """A thread whose unexpected death ends the process instead of going unseen."""
