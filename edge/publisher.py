@@ -39,6 +39,7 @@ _IN_FLIGHT = 256  # rows sent and not yet acknowledged
 _MAX_BACKOFF_S = 60.0
 _MAX_SCORES = 1024
 _GOODBYE_S = 1.0
+_ANSWER_S = 10.0  # from CONNECT to the broker's word
 
 
 class Publisher:
@@ -116,6 +117,7 @@ class Publisher:
 
     def _serve(self, client: paho.Client, stop: threading.Event) -> None:
         """One connection, from CONNECT until it breaks or we stop."""
+        deadline_s = time.monotonic() + _ANSWER_S
         while (sock := client.socket()) is not None:
             writers = [sock] if client.want_write() else []
             readable, writable, _ = select.select([sock, self._wake_out], writers, [], 0.5)
@@ -125,7 +127,9 @@ class Publisher:
             results += [client.loop_write()] if writable else []
             results += [client.loop_misc()]
             if bad := [result for result in results if result]:
-                raise ConnectionError(paho.error_string(bad[0]))
+                raise ConnectionError(paho.error_string(bad[0]) + self._version_hint())
+            if not self.is_connected and time.monotonic() > deadline_s:
+                raise TimeoutError(f"no answer for {_ANSWER_S:.0f} s." + self._version_hint())
             self.progress_ns = time.monotonic_ns()
             if self._acknowledged:
                 self._finish()
@@ -136,6 +140,12 @@ class Publisher:
                     return
             elif stop.is_set():
                 return
+
+    def _version_hint(self) -> str:
+        """Brokers that know no MQTT 5 hang up without a word, or say nothing at all."""
+        if self.is_connected or self._config.version != "5":
+            return ""
+        return " If this broker knows no MQTT 5, fix: mqtt.version = '3.1.1'"
 
     def _finish(self) -> None:
         """Delete what the collector has stored."""

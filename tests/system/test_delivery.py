@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from system_site import Site, until
 
 from contract import messages
 from contract.messages import Address, Alert, Stamp
+from edge.clock import Clock
+from edge.config import Mqtt
+from edge.outbox import Outbox
+from edge.publisher import Publisher
 
 DEVICE = str(Path(__file__).with_name("alert_device.py"))
 KILLS = 55
@@ -137,3 +142,22 @@ def test_the_embedded_broker_delivers_too(embedded_site: Site):
     ids = put_lines(device.communicate(timeout=60)[0])
     assert device.returncode == 0
     assert [message_id for message_id, _ in stored(embedded_site)] == ids
+
+
+def test_a_broker_without_mqtt_5_is_told_apart_from_none(
+    embedded_site: Site, tmp_path: Path, caplog
+):
+    """It hangs up without a word; the log names the key to change."""
+    outbox = Outbox(tmp_path / "device" / "outbox.db", max_bytes=1 << 20)
+    mqtt = Mqtt(host="127.0.0.1", port=embedded_site.broker.port, version="5")
+    publisher = Publisher(mqtt, "device-5", outbox, Clock(first_seq=1))
+    stop = threading.Event()
+    thread = threading.Thread(target=publisher.run, args=(stop,))
+    thread.start()
+    try:
+        until(lambda: "mqtt.version = '3.1.1'" in caplog.text)
+    finally:
+        stop.set()
+        publisher.wake()
+        thread.join()
+        outbox.close()
