@@ -89,6 +89,11 @@ class Publisher:
         self._scores.append(score)
         self.wake()
 
+    def close(self) -> None:
+        """Release what wakes `run`, once it has returned."""
+        self._wake_in.close()
+        self._wake_out.close()
+
     def health(self) -> OutboxHealth:
         """What waits and what was refused, for `Health`."""
         return msgspec.structs.replace(
@@ -106,6 +111,9 @@ class Publisher:
                 self._serve(client, stop)
             except (OSError, ValueError) as error:
                 log.warning("broker %s:%d: %s", self._config.host, self._config.port, error)
+            finally:
+                if (sock := client.socket()) is not None:
+                    sock.close()  # the client itself only closes what the other side has ended
             if self.is_connected:
                 pause_s = 0.5
             self.is_connected = False

@@ -99,6 +99,7 @@ class Service:
         publishing.join(max(deadline_s - time.monotonic(), 0.1))
         self._waiting = self._outbox.health().rows + len(self._held_back)
         if not publishing.is_alive() and not any(thread.is_alive() for thread in watching):
+            self._publisher.close()
             self._outbox.close()
         return 1 if self._failure else 0
 

@@ -51,8 +51,7 @@ class Device:
         self._thread.join(10)
         assert not self._thread.is_alive()
         self.outbox.close()
-        self.publisher._wake_in.close()
-        self.publisher._wake_out.close()
+        self.publisher.close()
 
     def encode(self):
         body = Alert(
@@ -232,5 +231,4 @@ def test_a_password_is_a_systemd_credential_by_name(tmp_path, monkeypatch):
             Mqtt(username="u", password_file="mqtt-password"), "d1", outbox, Clock(first_seq=1)
         )
         assert made._password == "secret"
-        made._wake_in.close()
-        made._wake_out.close()
+        made.close()
