@@ -85,7 +85,9 @@ class Ingest:
         observe: Callable[[float, list[Received], int], None],
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.broker_trouble: str | None = "not connected yet"
+        self.broker_trouble: str | None = (
+            "not connected yet; a broker that knows no MQTT 5 never answers: --mqtt-version 3.1.1"
+        )
         self.store_trouble: str | None = None
         self.scores_dropped = 0
         self._client = client
