@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from contract import workloads
 from contract.fold import fold
 from contract.manifest import FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, decode
 from contract.spec import Array, Engine, Floats, Window, Workload
-from edge import engines
+from edge import engines, npz
 from edge.errors import BundleError, EngineError
 from edge.pipeline import run_rows
 
@@ -183,7 +182,6 @@ def _check_hash(path: Path, name: str, expected: str) -> None:
 def _read_golden(path: Path, manifest: Manifest) -> Mapping[str, Any]:
     _check_hash(path, GOLDEN, manifest.golden_sha256)
     try:
-        with np.load(path / GOLDEN, allow_pickle=False) as stored:
-            return dict(stored)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        return npz.read(path / GOLDEN)
+    except (ValueError, OSError) as error:
         raise BundleError(f"{path / GOLDEN}: {error}") from None

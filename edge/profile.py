@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
+from edge import npz
 from edge.errors import SourceError
 
 log = logging.getLogger(__name__)
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
 
 
@@ -123,11 +112,10 @@ class ProfileMemory:
 
     def _read(self, path: Path) -> None:
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                arrays = dict(stored)
+            arrays = npz.read(path)
             model_id, windows = str(arrays.pop("model_id")), int(arrays.pop("windows"))
             shape = tuple(arrays.pop("shape").tolist())
-        except _UNREADABLE as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             self._put_aside(path, f"unreadable ({error})")
             return
         if model_id != self._model_id:

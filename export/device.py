@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-import numpy as np
-
-from contract.fold import Pass
-from contract.spec import Detections, Engine, Floats, Workload
+from contract.spec import Detections, Engine, Workload
 from edge.bundle import Bundle
-from edge.pipeline import Pipeline, run_stage
+from edge.pipeline import Pipeline, run_rows
 from edge.profile import ProfileMemory
 from training.datasets import Recording
-from training.watch import Seen, Watched
-
-
-class _Tap:
-    """An engine that remembers what went through it since it was last emptied."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._passes: list[Pass] = []
-
-    def run(self, x: Floats) -> Floats:
-        """As the engine."""
-        y = self._engine.run(x)
-        self._passes.append((x, y))
-        return y
-
-    def empty(self) -> Pass:
-        """Inputs (n, *input_shape) and outputs (n, *output_shape) since the last call, n >= 1."""
-        inputs, outputs = zip(*self._passes, strict=True)
-        self._passes.clear()
-        return np.stack(inputs), np.stack(outputs)
+from training.watch import Seen, Watched, fold_windows
 
 
 def see(
@@ -48,29 +26,12 @@ def see(
     Returns:
         what was seen, by engine's name.
     """
-    taps = {name: {s: _Tap(e) for s, e in stages.items()} for name, stages in engines.items()}
-    times: list[int] = []
-    found: dict[str, list[Detections]] = {name: [] for name in taps}
-    passes: dict[str, dict[str, list[Pass]]] = {
-        name: {stage: [] for stage in stages} for name, stages in taps.items()
-    }
-    for window in recording.windows():
-        times.append(window.t_ns)
-        for name, stages in taps.items():
-            one: Detections = ()
-            for stage in workload.stages:
-                one = run_stage(stage, stages.get(stage.name), window, one)
-            found[name].append(one)
-            for stage_name, tap in stages.items():
-                passes[name][stage_name].append(tap.empty())
+    windows = list(recording.windows())
     return {
-        name: Seen(
-            recording,
-            tuple(times),
-            tuple(found[name]),
-            {stage: tuple(rows) for stage, rows in passes[name].items()},
+        name: fold_windows(
+            workload, {s: partial(run_rows, e) for s, e in stages.items()}, recording, windows
         )
-        for name in taps
+        for name, stages in engines.items()
     }
 
 

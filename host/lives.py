@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from contract.lives import healthy_start
 from contract.ops.simulate import RunToFailure
 
-_LEARN_SHARE = 0.15  # of the life, and at least
-_LEARN_SNAPSHOTS = 50  # as many snapshots of the original recording
 _SIMULATED_SEED = 7_000  # far from the machines the recipe simulates to learn from
 
 
@@ -64,14 +63,14 @@ def choose(run: Path, *, simulate: bool, seed: int, folder: Path) -> Life:
 def simulated(seed: int) -> Life:
     """A machine of the built-in simulator."""
     machine = RunToFailure(seed)
-    fractions = [(i + 1) / machine.windows for i in range(machine.windows)]
+    index = np.arange(1, machine.windows + 1)
     toml = f'type = "simulate"\nseed = {seed}\nwindows = {machine.windows}\nonset = {machine.onset}'
     return Life(
         name=f"simulated machine {seed}",
         source_toml=toml,
         length_s=machine.windows * machine.interval_s,
-        learn_windows=round(_LEARN_SHARE * machine.windows),
-        fractions=fractions,
+        learn_windows=healthy_start(index, machine.windows, at_least=0),
+        fractions=(index / machine.windows).tolist(),
         onset=machine.onset,
     )
 
@@ -93,7 +92,7 @@ def recorded(path: Path, folder: Path) -> Life:
             f"window_s = {samples / rate_hz}\nhop_s = {interval_s}"
         ),
         length_s=float(index[-1] - index[0]) * interval_s,
-        learn_windows=int((index <= max(_LEARN_SHARE * total, _LEARN_SNAPSHOTS)).sum()),
-        fractions=[float(i) / total for i in index],
+        learn_windows=healthy_start(index, total),
+        fractions=(index / total).tolist(),
         onset=None,
     )

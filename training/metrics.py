@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from contract.lives import LEARN_SHARE
 from contract.messages import Alert
 from contract.spec import Array, Floats, OperatingPoint, Workload
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from training.datasets import Recording
     from training.watch import Watched
 
-FALSE_SPAN = (0.15, 0.30)  # of life: past the learning period, long before the end
+FALSE_SPAN = (LEARN_SHARE, 0.30)  # of life: past the learning period, long before the end
 LAST_SPAN = 0.95  # of life: failed for certain from here on
 
 

@@ -6,13 +6,13 @@ on many rows at once, so here each stage sees a whole recording. Both find the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from contract.fold import Model, Pass, fold
-from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
+from contract.spec import Array, Detections, OperatingPoint, Profile, Window, Workload
 from training.datasets import Recording
 
 
@@ -68,13 +68,22 @@ def see(workload: Workload, models: Mapping[str, Model], recording: Recording) -
         models: by stage: (n, *input_shape) -> (n, *output_shape), float32.
         recording: one group's windows.
     """
-    windows = list(recording.windows())
+    return fold_windows(workload, models, recording, list(recording.windows()))
+
+
+def fold_windows(
+    workload: Workload,
+    models: Mapping[str, Model],
+    recording: Recording,
+    windows: Sequence[Window],
+) -> Seen:
+    """As `see`, for windows that are there already."""
     found, passes = fold(workload, models, windows)
     return Seen(
         recording,
         tuple(window.t_ns for window in windows),
         tuple(found),
-        {name: tuple(of) for name, of in passes.items()},
+        {stage: tuple(of_windows) for stage, of_windows in passes.items()},
     )
 
 

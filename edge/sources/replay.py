@@ -10,8 +10,6 @@
 from __future__ import annotations
 
 import wave
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +20,11 @@ import numpy as np
 from msgspec import Meta
 
 from contract.spec import Array, Floats, Window
+from edge import npz
 from edge.errors import SourceError
 from edge.sources import Pace
 from edge.windowing import Windower
 
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    RuntimeError,
-    wave.Error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _BLOCK_S = 1.0  # continuous recordings are handed on in blocks of this length
 
 
@@ -74,7 +62,7 @@ def open_source(config: Config, *, name: str, base: Path) -> ReplaySource:
     try:
         recording = readers[path.suffix](path, config.hop_s)
         _refuse_what_is_no_recording(recording)
-    except _UNREADABLE as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, wave.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SourceError(f"{path}: cannot be read: {reason}") from None
     rate_hz = config.rate_hz or recording.rate_hz
@@ -128,18 +116,17 @@ def _refuse_what_is_no_recording(recording: Recording) -> None:
 
 
 def _read_npz(path: Path, hop_s: float) -> Recording:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        key = "acc" if "acc" in stored else "data"
-        samples = stored[key]
-        rate_hz = float(stored["fs"]) if "fs" in stored else None
-        scale = float(stored["scale"]) if "scale" in stored else 1.0
-        if samples.ndim == 2:
-            return Recording(samples[None], scale, rate_hz, np.zeros(1))
-        if samples.ndim != 3:
-            raise ValueError(f"{key!r} has {samples.ndim} axes; need 2 or 3")
-        interval_s = float(stored["interval_s"]) if "interval_s" in stored else hop_s
-        index = stored["index"] - 1 if "index" in stored else np.arange(len(samples))
-        return Recording(samples, scale, rate_hz, index * interval_s)
+    stored = npz.read(path)
+    key = "acc" if "acc" in stored else "data"
+    samples = stored[key]
+    rate_hz = float(stored["fs"]) if "fs" in stored else None
+    scale = float(stored.get("scale", 1.0))
+    if samples.ndim == 2:
+        return Recording(samples[None], scale, rate_hz, np.zeros(1))
+    if samples.ndim != 3:
+        raise ValueError(f"{key!r} has {samples.ndim} axes; need 2 or 3")
+    index = stored["index"] - 1 if "index" in stored else np.arange(len(samples))
+    return Recording(samples, scale, rate_hz, index * float(stored.get("interval_s", hop_s)))
 
 
 def _read_wav(path: Path, _hop_s: float) -> Recording:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from contract.lives import LEARN_SHARE, healthy_start
 from contract.spec import Array, Window
 from training.datasets import DataError, DataSet, Recording
 from training.metrics import run_to_failure
@@ -26,10 +27,9 @@ LICENCE = (
     "ask to cite P. Nectoux et al., PRONOSTIA, IEEE PHM 2012"
 )
 _KEYS = ("acc", "scale", "fs", "index", "n_total", "interval_s")
-_MIN_LEARN_SNAPSHOTS = 50
 
 
-def open_folder(folder: Path, *, learn_share: float = 0.15) -> DataSet:
+def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
     """All bearings of a folder.
 
     Args:
@@ -62,12 +62,11 @@ def _read(file: Path, learn_share: float) -> Recording:
         why = str(error).strip("'\"").splitlines()[0] or type(error).__name__
         raise DataError(f"{file}: {why}; fix: copy this file again") from None
     index, total = life["index"].astype(np.int64), int(life["n_total"])
-    learn_until = max(learn_share * total, _MIN_LEARN_SNAPSHOTS)
     return Recording(
         name=file.stem,
         dataset="pronostia",
         life=(index / total).astype(np.float32),
-        learn_windows=int((index <= learn_until).sum()),
+        learn_windows=healthy_start(index, total, share=learn_share),
         onset=None,
         digest=hashlib.sha256(raw).hexdigest(),
         window=partial(_window, file.stem, life),

@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
+from contract.lives import healthy_start
 from contract.ops.simulate import RunToFailure
 from contract.spec import Window
 from training.datasets import DataSet, Recording
 from training.metrics import run_to_failure
 
 NAME = "simulated"
-LEARN_SHARE = 0.15
 
 
 def simulate(machines: int, *, seed: int, windows: int = 200) -> DataSet:
@@ -38,11 +38,12 @@ def simulate(machines: int, *, seed: int, windows: int = 200) -> DataSet:
 
 def _record(machine: RunToFailure, number: int) -> Recording:
     """One simulated life as a recording."""
+    index = np.arange(1, machine.windows + 1)
     return Recording(
         name=f"machine{number:03d}",
         dataset=NAME,
-        life=(np.arange(1, machine.windows + 1) / machine.windows).astype(np.float32),
-        learn_windows=int(LEARN_SHARE * machine.windows),
+        life=(index / machine.windows).astype(np.float32),
+        learn_windows=healthy_start(index, machine.windows, at_least=0),
         onset=machine.onset,
         # a change of the simulator shows in what it makes, not in its parameters
         digest=hashlib.sha256(repr(machine).encode() + machine.window(0).tobytes()).hexdigest(),
