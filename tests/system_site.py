@@ -5,27 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from real_broker import until
 
 from host import broker
-
-
-def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> Any:
-    """The first true value of `condition`."""
-    deadline_s = time.monotonic() + within_s
-    while True:
-        if value := condition():
-            return value
-        assert time.monotonic() < deadline_s, f"not within {within_s} s: {condition}"
-        time.sleep(0.05)
 
 
 @dataclass

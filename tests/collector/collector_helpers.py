@@ -3,16 +3,11 @@
 import contextlib
 import itertools
 import json
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
-
-import pytest
 
 from collector.store import Received
 from contract.messages import Address, Alert, Encoded, Health, OutboxHealth, Score, Stamp, decode
@@ -65,57 +60,9 @@ def received(body, *, at_ns=1_700_000_001 * SECOND_NS, **where) -> Received:
     return Received(decode(encoded.topic, encoded.payload, prefix=PREFIX), at_ns)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def until(claim, *, within_s=15.0):
-    """Wait until `claim()` is truthy and return it."""
-    deadline_s = time.monotonic() + within_s
-    while not (value := claim()):
-        assert time.monotonic() < deadline_s, "waited too long"
-        time.sleep(0.05)
-    return value
-
-
 def get(url):
     with urllib.request.urlopen(url, timeout=5) as answer:
         return json.load(answer)
-
-
-class Mosquitto:
-    """A broker on a free port that can be stopped and started again with what it kept."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
-            f"persistence true\npersistence_location {folder}/\n"
-            "max_queued_messages 0\n"
-        )
-        self.start()
-
-    def start(self) -> None:
-        program = shutil.which(
-            "mosquitto", path="/usr/local/sbin:/usr/sbin:/usr/local/bin:/usr/bin"
-        )
-        if program is None:
-            pytest.skip("mosquitto is not installed")
-        command = [program, "-c", str(self._config)]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        until(self._answers)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            return True
-        return False
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(10)
 
 
 class Collector:

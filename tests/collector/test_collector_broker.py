@@ -8,8 +8,9 @@ import time
 
 import paho.mqtt.client as mqtt
 import pytest
-from collector_helpers import PREFIX, Collector, Mosquitto, a_score, alert, encode, health, until
+from collector_helpers import PREFIX, Collector, a_score, alert, encode, health
 from paho.mqtt.enums import CallbackAPIVersion
+from real_broker import Mosquitto, until
 
 from contract.messages import decode
 

@@ -4,10 +4,12 @@ import socket
 import threading
 
 import pytest
-from collector_helpers import Collector, free_port, until
+from collector_helpers import Collector
+from real_broker import until
 
 import collector.__main__ as command
 from collector.store import Store
+from host.ports import free_port
 
 
 def run(*argv):

@@ -7,7 +7,8 @@ import urllib.request
 
 import pytest
 import uvicorn
-from collector_helpers import SECOND_NS, a_score, alert, get, health, received, until
+from collector_helpers import SECOND_NS, a_score, alert, get, health, received
+from real_broker import until
 
 from collector import web
 from collector.ingest import Ingest

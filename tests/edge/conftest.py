@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from real_broker import Mosquitto
 
 from contract import messages
 from contract.messages import Address, Command, Message, MessageError, Stamp
+from host import ports
 
 PREFIX = "vedette"
-
-
-def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> Any:
-    """The first true value of `condition`."""
-    deadline_s = time.monotonic() + within_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline_s, f"not within {within_s} s"
-        time.sleep(0.02)
-    return value
-
-
-class Mosquitto:
-    """A broker on a port of its own that can be ended and started again."""
-
-    def __init__(self, folder: Path, program: str, port: int) -> None:
-        self.host, self.port = "127.0.0.1", port
-        self._command = [program, "-c", str(folder / "mosquitto.conf")]
-        user = "user root\n" if os.geteuid() == 0 else ""
-        (folder / "mosquitto.conf").write_text(
-            f"listener {port} 127.0.0.1\nallow_anonymous true\n{user}"
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._answers)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait(10)
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait(10)
-
-    def _answers(self) -> bool:
-        try:
-            socket.create_connection((self.host, self.port), 1).close()
-        except OSError:
-            return False
-        return True
 
 
 class Collector:
@@ -116,19 +67,13 @@ class Collector:
 @pytest.fixture
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return ports.free_port()
 
 
 @pytest.fixture
-def mosquitto(tmp_path: Path, free_port: int) -> Iterator[Mosquitto]:
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     """A real broker, started."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
-        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
-    broker = Mosquitto(tmp_path, program, free_port)
-    broker.start()
+    broker = Mosquitto(tmp_path)
     yield broker
     broker.stop()
 

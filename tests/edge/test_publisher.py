@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from real_broker import until
 
 from contract import messages
 from contract.messages import Address, Alert, Score
@@ -21,14 +22,6 @@ from edge.publisher import Publisher
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = Address("vedette", "d1", "p")
-
-
-def until(condition, *, within_s=20.0):
-    deadline_s = time.monotonic() + within_s
-    while not (value := condition()):
-        assert time.monotonic() < deadline_s, f"not within {within_s} s"
-        time.sleep(0.02)
-    return value
 
 
 class Device:

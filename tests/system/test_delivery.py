@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from system_site import Site, until
+from real_broker import until
+from system_site import Site
 
 from contract import messages
 from contract.messages import Address, Alert, Stamp
