@@ -67,6 +67,16 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     of: Annotated[Count, Meta(description="windows looked back on")]
 
 
+class Sensor(msgspec.Struct, frozen=True, kw_only=True):
+    """A sensor that cannot be believed any more, or again can; between the two nothing is judged."""
+
+    workload: Annotated[Text, Meta(description="what was watching")]
+    state: Literal["raised", "cleared"]
+    label: Annotated[Text, Meta(description="why it is not believed, such as `stuck`")]
+    refused: Annotated[Count, Meta(description="windows refused since the trouble began")]
+    lasted_s: Annotated[float, Meta(description="since the trouble began, seconds")]
+
+
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One measured result per input: a part, a page, a recording."""
 
@@ -105,6 +115,12 @@ class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Annotated[
         dict[Text, float], Meta(description="median per stage over the last windows, milliseconds")
     ]
+    sensor: Annotated[
+        Text | None, Meta(description="why the sensor is not believed; null: it is")
+    ] = None
+    bundle_refused: Annotated[
+        Text | None, Meta(description="why a newer bundle was refused, so that the one before serves")
+    ] = None
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +136,10 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
     ]
     dropped: Annotated[dict[Text, Count], Meta(description="messages given up for space, by kind")]
     refused: Annotated[Count, Meta(description="publishes the broker refused (MQTT 5)")] = 0
+    dead: Annotated[
+        Count,
+        Meta(description="refused again and again while others passed; tried anew at each start"),
+    ] = 0
     scores_dropped: Annotated[Count, Meta(description="scores not sent: the broker was away")] = 0
 
 
@@ -153,22 +173,23 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     ids: Annotated[list[Text], Meta(description="for `ack`: message ids")] = []
 
 
-Body = Alert | Reading | Score | Health | Status | Command
+Body = Alert | Sensor | Reading | Score | Health | Status | Command
 
 KINDS: dict[str, type[Body]] = {
     "alert": Alert,
+    "sensor": Sensor,
     "reading": Reading,
     "score": Score,
     "health": Health,
     "status": Status,
     "command": Command,
 }
-PIPELINE_KINDS = ("alert", "reading", "score")
-STORED_KINDS = ("alert", "reading", "health")  # through the outbox, QoS 1, acknowledged by id
+PIPELINE_KINDS = ("alert", "sensor", "reading", "score")
+STORED_KINDS = ("alert", "sensor", "reading", "health")  # through the outbox, QoS 1, acknowledged by id
 _KIND_OF = {body: kind for kind, body in KINDS.items()}
 
 
-class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The envelope: CloudEvents 1.0, structured mode, JSON."""
 
     specversion: Literal["1.0"]
@@ -178,6 +199,12 @@ class CloudEvent(msgspec.Struct, frozen=True, kw_only=True):
     time: Annotated[dt.datetime, Meta(tz=True)]
     datacontenttype: Literal["application/json"]
     data: msgspec.Raw
+    replayed: Annotated[
+        bool, Meta(description="sent later than it could have been: old news, or a repeat")
+    ] = False  # an extension attribute of ours; absent: false
+
+
+_REPLAYED = b'{"replayed":true,'
 
 
 @dataclass(frozen=True)
@@ -218,6 +245,7 @@ class Message:
     id: str
     stamp: Stamp
     body: Body
+    replayed: bool = False
 
 
 def check_name(name: str) -> str | None:
@@ -250,6 +278,11 @@ def encode(body: Body, address: Address, stamp: Stamp) -> Encoded:
         data=msgspec.Raw(msgspec.json.encode(data)),
     )
     return Encoded(address.topic(kind, name), msgspec.json.encode(event), event.id, stamp.seq, kind)
+
+
+def replayed(payload: bytes) -> bytes:
+    """An encoded message, marked as sent later than it could have been: old news, or a repeat."""
+    return _REPLAYED + payload[1:]
 
 
 def parse_topic(topic: str, *, prefix: str) -> tuple[Address, str]:
@@ -296,4 +329,4 @@ def decode(topic: str, payload: bytes, *, prefix: str) -> Message:
         raise MessageError(f"type {event.type!r} under a topic of kind {kind!r}")
     if kind != "command" and event.source != address.source:
         raise MessageError(f"source {event.source!r} under the topic of {address.source!r}")
-    return Message(address, kind, event.id, stamp, body)
+    return Message(address, kind, event.id, stamp, body, event.replayed)

@@ -55,6 +55,14 @@ class Debounce:
             ),
         )
 
+    def state(self) -> bytes:
+        """Whether an alert is raised. Windows and cooldown belong to a source's clock that ends."""
+        return b"raised" if self.is_raised else b""
+
+    def resume(self, state: bytes) -> None:
+        """An alert raised before a restart is not raised again, and can be cleared."""
+        self.is_raised = state == b"raised"
+
 
 class EachWindow:
     """One reading per detection of every window: a part, a page."""
@@ -68,3 +76,10 @@ class EachWindow:
             Reading(workload=self._workload, label=detection.label, score=detection.score)
             for detection in found
         )
+
+    def state(self) -> bytes:
+        """Nothing: every window stands for itself."""
+        return b""
+
+    def resume(self, _state: bytes) -> None:
+        """Nothing to go on from."""

@@ -163,6 +163,12 @@ class Policy(Protocol):
             t_ns: the window's own time.
         """
 
+    def state(self) -> bytes:
+        """What a restart must not forget; committed together with the messages of `update`."""
+
+    def resume(self, state: bytes) -> None:
+        """Go on from an earlier `state`; called before the first `update`."""
+
 
 class Engine(Protocol):
     """Runs one model file. Float in, float out; quantization stays inside."""
