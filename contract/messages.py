@@ -68,7 +68,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sensor(msgspec.Struct, frozen=True, kw_only=True):
-    """A sensor that cannot be believed any more, or again can; between the two nothing is judged."""
+    """A sensor that cannot be believed, or that can again; in between nothing is judged."""
 
     workload: Annotated[Text, Meta(description="what was watching")]
     state: Literal["raised", "cleared"]
@@ -119,7 +119,7 @@ class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
         Text | None, Meta(description="why the sensor is not believed; null: it is")
     ] = None
     bundle_refused: Annotated[
-        Text | None, Meta(description="why a newer bundle was refused, so that the one before serves")
+        Text | None, Meta(description="why the newest bundle was refused; the one before it serves")
     ] = None
 
 
@@ -185,7 +185,9 @@ KINDS: dict[str, type[Body]] = {
     "command": Command,
 }
 PIPELINE_KINDS = ("alert", "sensor", "reading", "score")
-STORED_KINDS = ("alert", "sensor", "reading", "health")  # through the outbox, QoS 1, acknowledged by id
+# through the outbox, QoS 1, acknowledged by id
+STORED_KINDS = ("alert", "sensor", "reading", "health")
+PRECIOUS_KINDS = ("alert", "sensor")  # never given up for space
 _KIND_OF = {body: kind for kind, body in KINDS.items()}
 
 

@@ -1,7 +1,8 @@
 """The durable queue between detecting and sending. What `put` has taken is on disk.
 
 A row leaves only when the collector says it has stored it (a broker's PUBACK is no such word), or
-when space runs out: then the oldest health goes first, then readings, never an alert.
+when space runs out: then the oldest health goes first, then readings, never an alert. A damaged
+file is mended on the spot from what can still be read of it and from the journal.
 """
 
 from __future__ import annotations
@@ -14,71 +15,77 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from contract.messages import MAX_PAYLOAD_BYTES, Encoded, OutboxHealth
+from edge import outbox_file
 from edge.errors import ConfigError
+from edge.journal import DamagedError, Journal, Row
+from edge.outbox_file import OutboxFile, is_damage, is_full
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
-_PAGE_BYTES = 4096
 _RESERVE_BYTES = 256 * 1024  # given back to a full disk so that rows can be deleted at all
-_CHECKPOINT_PAGES = 128
 _EXPENDABLE = ("health", "reading")  # in the order they are given up
 _GIVE_UP_ROWS = 64
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS outbox (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    topic TEXT NOT NULL,
-    payload BLOB NOT NULL,
-    put_ns INTEGER NOT NULL
-)
-"""
+_MARK_EVERY = 100_000  # numbers given out before the journal is told
+_SKIP = 1_000_000  # numbers left out after damage, more than can have been forgotten
+_JOURNAL_BYTES = 256 * 1024  # before the journal is worth shortening
 
 
 class OutboxFullError(Exception):
     """No space left even after giving up what may be given up; the message is not stored."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One waiting message."""
+class _Put:
+    """What one caller wants committed, and how it went."""
 
-    seq: int
-    id: str
-    topic: str
-    payload: bytes
+    def __init__(self, messages: tuple[Encoded, ...], states: Mapping[str, bytes]) -> None:
+        now_ns = time.time_ns()
+        self.rows = [Row(m.seq, m.id, m.kind, m.topic, m.payload, now_ns) for m in messages]
+        self.states = states
+        self.is_settled = False
+        self.error: Exception | None = None
 
 
 class Outbox:
-    """Durable queue of (topic, bytes). One process at a time; its threads may share it."""
+    """Durable queue of (topic, bytes). One process at a time; its threads may share it.
+
+    Attributes:
+        sent: publishes, counted by the publisher.
+        acknowledged: rows the collector has stored.
+        dropped: messages given up for space, by kind.
+    """
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
-        """Open or create the queue.
+        """Open or create the queue, mending it where it is damaged; dead letters wait again.
 
         Args:
-            path: the SQLite file; `.lock` and `.reserve` files lie beside it.
-            max_bytes: most it may take of the disk; less where the disk has less.
+            path: the SQLite file; `.lock`, `.reserve` and `.journal` lie beside it.
+            max_bytes: most that file and journal may take together; less where the disk has less.
 
         Raises:
             ConfigError: another process has it open, or it cannot be written.
         """
         self._path = path
+        self._max_bytes = max_bytes // 3  # the journal may become twice as large
         self._reserve = path.with_suffix(".reserve")
         self._lock = threading.Lock()
+        self._puts: list[_Put] = []
+        self._is_committing = False
+        self._settled = threading.Condition()
         self.sent = self.acknowledged = 0
         self.dropped: Counter[str] = Counter()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = _lock_or_refuse(path)
             try:
-                self._db = self._open(max_bytes)
+                self._journal = Journal(path.with_suffix(".journal"))
+                self._file = self._open()
+                self._count()
             except BaseException:
                 self._lock_file.close()
                 raise
@@ -94,148 +101,239 @@ class Outbox:
     def last_seq(self) -> int:
         """The highest `seq` ever put, also over restarts; 0 before the first."""
         with self._lock:
-            row = self._db.execute("SELECT seq FROM sqlite_sequence").fetchone()
-            return int(row[0]) if row else 0
+            return self._mended(lambda file: file.last_seq)
 
-    def put(self, message: Encoded) -> None:
-        """Store one message; it is on disk when this returns.
+    @property
+    def rows(self) -> int:
+        """Messages that wait to be acknowledged; dead letters are not among them."""
+        with self._lock:
+            return sum(self._rows.values())
+
+    def put(self, *messages: Encoded, states: Mapping[str, bytes] | None = None) -> None:
+        """Store messages, all or none; they are on disk when this returns.
+
+        Threads that come at the same time share one commit.
+
+        Args:
+            messages: in the order of their numbers.
+            states: by name, what `state` returns from now on; stored with the messages.
 
         Raises:
             OutboxFullError: no space, and nothing left that may be given up for it.
-            ValueError: the payload is larger than any collector takes.
+            ValueError: a payload is larger than any collector takes.
         """
-        if len(message.payload) > MAX_PAYLOAD_BYTES:
-            raise ValueError(
-                f"{message.kind} of {len(message.payload)} bytes; at most {MAX_PAYLOAD_BYTES}"
-            )
+        for message in messages:
+            if len(message.payload) > MAX_PAYLOAD_BYTES:
+                raise ValueError(
+                    f"{message.kind} of {len(message.payload)} bytes; at most {MAX_PAYLOAD_BYTES}"
+                )
+        put = _Put(messages, states or {})
+        with self._settled:
+            self._puts.append(put)
+            while self._is_committing and not put.is_settled:
+                self._settled.wait()
+            if not put.is_settled:  # nobody else's commit has taken it along
+                self._is_committing = True
+                group, self._puts = self._puts, []
+        if not put.is_settled:
+            with self._lock:
+                self._commit_all(group)
+            with self._settled:
+                for each in group:
+                    each.is_settled = True
+                self._is_committing = False
+                self._settled.notify_all()
+        if put.error:
+            raise put.error
+
+    def state(self, name: str) -> bytes | None:
+        """What was last put under this name."""
         with self._lock:
-            # health may be lost with the power, an alert may not
-            self._db.execute(
-                f"PRAGMA synchronous={'NORMAL' if message.kind == 'health' else 'FULL'}"
-            )
-            while True:
-                try:
-                    self._insert(message)
-                except sqlite3.OperationalError as error:
-                    if not _is_full(error):
-                        raise
-                    if not self._make_space(message.kind):
-                        if message.kind in _EXPENDABLE:
-                            self.dropped[message.kind] += 1
-                        raise OutboxFullError(f"{self._path}: {error}") from None
-                else:
-                    return
+            return self._mended(lambda file: file.state(name))
 
     def waiting(self, *, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows with `seq` above `after`, oldest first."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT seq, id, topic, payload FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
-                (after, limit),
-            ).fetchall()
-        return [Row(*row) for row in rows]
+            return self._mended(lambda file: file.rows(after=after, limit=limit))
 
-    def done(self, ids: Iterable[str]) -> None:
-        """Delete what the collector has stored; unknown ids are passed over."""
+    def done(self, seqs: Iterable[int]) -> None:
+        """Delete what the collector has stored; numbers that are gone are passed over."""
+        numbers = list(seqs)
         with self._lock:
-            self._db.execute(
-                "PRAGMA synchronous=NORMAL"
-            )  # a row that comes back is only sent again
             try:
-                with self._db:
-                    gone = self._db.executemany(
-                        "DELETE FROM outbox WHERE id = ?", [(i,) for i in ids]
-                    )
-                    self.acknowledged += gone.rowcount
+                gone = self._mended(lambda file: file.delete(numbers))
             except sqlite3.OperationalError as error:
-                if not _is_full(error):
+                if not is_full(error):
                     raise
-                self._reserve.unlink(missing_ok=True)  # the resend will bring the same ids again
+                self._reserve.unlink(missing_ok=True)  # the resend will bring the same rows again
                 return
+            self.acknowledged += len(gone)
+            self._forget(gone)
             self._keep_reserve()
 
-    def health(self) -> OutboxHealth:
-        """What waits, for `Health`."""
+    def bury(self, seq: int, reason: str) -> None:
+        """Put a row aside that is refused again and again, so that it holds up no others."""
         with self._lock:
-            rows, size, oldest_ns = self._db.execute(
-                "SELECT COUNT(*), TOTAL(LENGTH(payload)), MIN(put_ns) FROM outbox"
-            ).fetchone()
-            pages = self._db.execute("PRAGMA max_page_count").fetchone()[0]
-        oldest_s = max(time.time_ns() - oldest_ns, 0) / 1e9 if oldest_ns else 0.0
-        return OutboxHealth(
-            rows=rows,
-            bytes=int(size),
-            max_bytes=pages * _PAGE_BYTES,
-            oldest_s=oldest_s,
-            sent=self.sent,
-            acknowledged=self.acknowledged,
-            dropped=dict(self.dropped),
-        )
-
-    def close(self) -> None:
-        """Release the file; what waits stays for the next start."""
-        with self._lock:
-            self._db.close()
-            self._lock_file.close()
-
-    def _open(self, max_bytes: int) -> sqlite3.Connection:
-        try:
-            return _connect(self._path, max_bytes)
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                if not _is_full(error) or not self._reserve.exists():
+            try:
+                self._mended(lambda file: file.bury(seq, reason))
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
                     raise
-                self._reserve.unlink()  # opening takes a little space too
-                return _connect(self._path, max_bytes)
-            aside = self._path.with_suffix(f".corrupt-{time.time_ns()}")
-            self._path.replace(aside)
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            log.exception("outbox %s is damaged; kept as %s, starting anew", self._path, aside.name)
-            return _connect(self._path, max_bytes)
+            else:
+                self._count()
 
-    def _insert(self, message: Encoded) -> None:
-        with self._db:
-            self._db.execute(
-                "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    message.seq,
-                    message.id,
-                    message.kind,
-                    message.topic,
-                    message.payload,
-                    time.time_ns(),
-                ),
+    def health(self) -> OutboxHealth:
+        """What waits, for `Health`; follows the disk, which others fill too."""
+        with self._lock:
+            max_bytes = self._file.limit()
+            oldest_ns = self._mended(OutboxFile.oldest_ns)
+            return OutboxHealth(
+                rows=sum(self._rows.values()),
+                bytes=sum(self._bytes.values()),
+                max_bytes=3 * max_bytes,
+                oldest_s=max(time.time_ns() - oldest_ns, 0) / 1e9 if oldest_ns else 0.0,
+                sent=self.sent,
+                acknowledged=self.acknowledged,
+                dropped=dict(self.dropped),
+                dead=self._dead,
             )
 
-    def _make_space(self, kind: str) -> bool:
-        """Give up the oldest of what matters less than, or as little as, `kind`."""
+    def close(self) -> None:
+        """Release the files; what waits stays for the next start."""
+        with self._lock:
+            self._file.close()
+            self._journal.close()
+            self._lock_file.close()
+
+    # -- committing --------------------------------------------------------------------------------
+
+    def _commit_all(self, group: list[_Put]) -> None:
+        """Commit together; where that fails, each on its own."""
+        try:
+            self._commit(group)
+        except Exception as error:  # noqa: BLE001 -- handed to whom it concerns
+            if len(group) == 1:
+                group[0].error = error
+                return
+            for put in group:
+                self._commit_all([put])
+
+    def _commit(self, group: list[_Put]) -> None:
+        rows = [row for put in group for row in put.rows]
+        states = {name: state for put in group for name, state in put.states.items()}
+        kinds = {row.kind for row in rows}
+        precious = [row for row in rows if row.kind != "health"]
+        while True:
+            try:
+                # health may be lost with the power, an alert may not
+                self._mended(
+                    lambda file: file.insert(rows, states, durable=bool(precious or states))
+                )
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                if not self._make_space(kinds):
+                    self.dropped.update(row.kind for row in rows if row.kind in _EXPENDABLE)
+                    raise OutboxFullError(f"{self._path}: {error}") from None
+            else:
+                break
+        for row in rows:
+            self._rows[row.kind] += 1
+            self._bytes[row.kind] += len(row.payload)
+        self._journal.append(precious)
+        if rows and rows[-1].seq > self._journal.mark + _MARK_EVERY:
+            self._journal.note(rows[-1].seq)
+
+    def _make_space(self, kinds: set[str]) -> bool:
+        """Give up the oldest of what matters less than, or as little as, these kinds."""
         self._reserve.unlink(missing_ok=True)
         for expendable in _EXPENDABLE:
             try:
-                gone = self._give_up(expendable)
+                gone = self._file.give_up(expendable, _GIVE_UP_ROWS)
             except sqlite3.OperationalError as error:
-                if not _is_full(error):
+                if not is_full(error):
                     raise
                 return False  # the reserve is spent: not even deleting works
             if gone:
+                self.dropped[expendable] += len(gone)
+                self._forget(gone)
                 return True
-            if expendable == kind:
+            if kinds == {expendable}:
                 return False
         return False
 
-    def _give_up(self, kind: str) -> int:
-        """Delete the oldest rows of one kind and count them; how many."""
-        with self._db:
-            gone = self._db.execute(
-                "DELETE FROM outbox WHERE seq IN "
-                "(SELECT seq FROM outbox WHERE kind = ? ORDER BY seq LIMIT ?)",
-                (kind, _GIVE_UP_ROWS),
-            ).rowcount
-        if gone:
-            self.dropped[kind] += gone
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        return gone
+    def _forget(self, gone: list[tuple[str, int]]) -> None:
+        """Count rows that have left, and shorten a journal that has outgrown what is left."""
+        for kind, size in gone:
+            self._rows[kind] -= 1
+            self._bytes[kind] -= size
+        live_bytes = sum(self._bytes.values()) - self._bytes["health"]
+        if self._journal.size_bytes > max(_JOURNAL_BYTES, 2 * live_bytes):
+            rows = self._mended(OutboxFile.precious)
+            self._journal.keep(rows, mark=self._file.last_seq)
+
+    # -- damage ------------------------------------------------------------------------------------
+
+    def _open(self) -> OutboxFile:
+        """The file, whole: the journal has what damage to its log has dropped without a word."""
+        try:
+            file = self._open_as_it_is()
+            last = file.last_seq
+            lost = [row for row in self._journal.read() if row.seq > last]
+            if self._journal.mark > last:
+                log.error("outbox %s had lost its %d newest rows", self._path, len(lost))
+                file.insert(lost, {}, durable=True)
+                file.set_high(self._journal.mark + _SKIP)
+            file.revive()
+        except (sqlite3.DatabaseError, DamagedError) as error:
+            if not is_damage(error):
+                raise
+            return self._mend(error, skip=_SKIP)
+        return file
+
+    def _open_as_it_is(self) -> OutboxFile:
+        try:
+            return OutboxFile(self._path, max_bytes=self._max_bytes)
+        except sqlite3.OperationalError as error:
+            if not is_full(error) or not self._reserve.exists():
+                raise
+            self._reserve.unlink()  # opening takes a little space too
+            self._journal.give_up()
+            return OutboxFile(self._path, max_bytes=self._max_bytes)
+
+    def _mended(self, work: Callable[[OutboxFile], T]) -> T:
+        """The outcome of `work`, done anew once when it meets damage."""
+        try:
+            return work(self._file)
+        except (sqlite3.DatabaseError, DamagedError) as error:
+            if not is_damage(error):
+                raise
+            self._file.close()
+            self._file = self._mend(error, skip=0)
+            self._count()
+            return work(self._file)
+
+    def _mend(self, error: Exception, *, skip: int) -> OutboxFile:
+        """A new file from what can be read of the old one and of the journal."""
+        rows, states, high = outbox_file.salvage(self._path)
+        rows |= {row.seq: row for row in self._journal.read()}
+        log.error(
+            "outbox %s is damaged (%s); put aside, %d rows saved", self._path, error, len(rows)
+        )
+        high = max(high, self._journal.mark) + skip
+        file = outbox_file.replace(
+            self._path, rows.values(), states, high, max_bytes=self._max_bytes
+        )
+        self._journal.keep(
+            (row for row in rows.values() if row.kind != "health"), mark=file.last_seq
+        )
+        return file
+
+    def _count(self) -> None:
+        counted = self._file.count()
+        self._dead = counted.pop("dead")[0]
+        self._rows = Counter({kind: rows for kind, (rows, _) in counted.items()})
+        self._bytes = Counter({kind: size for kind, (_, size) in counted.items()})
 
     def _keep_reserve(self) -> None:
         """Hold a little space back while the disk has plenty, to have it when it has none."""
@@ -246,25 +344,6 @@ class Outbox:
                 os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
         except OSError:
             self._reserve.unlink(missing_ok=True)
-
-
-def _connect(path: Path, max_bytes: int) -> sqlite3.Connection:
-    free = shutil.disk_usage(path.parent).free + (path.stat().st_size if path.exists() else 0)
-    pages = max(min(max_bytes, free * 9 // 10) // _PAGE_BYTES, 16)
-    db = sqlite3.connect(path, check_same_thread=False)
-    try:
-        db.execute(f"PRAGMA page_size={_PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        db.execute(f"PRAGMA max_page_count={pages}")
-        with db:
-            db.execute(_SCHEMA)
-        if db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("quick_check failed")
-    except sqlite3.DatabaseError:
-        db.close()
-        raise
-    return db
 
 
 def _lock_or_refuse(path: Path) -> IO[str]:
@@ -279,7 +358,3 @@ def _lock_or_refuse(path: Path) -> IO[str]:
             "fix: stop it, or give this device its own device.state_dir"
         ) from None
     return file
-
-
-def _is_full(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}

@@ -31,11 +31,12 @@ from contract.messages import (
 from edge.clock import Clock
 from edge.config import Mqtt
 from edge.errors import ConfigError
+from edge.in_flight import InFlight
+from edge.journal import Row
 from edge.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
-_IN_FLIGHT = 256  # rows sent and not yet acknowledged
 _MAX_BACKOFF_S = 60.0
 _MAX_SCORES = 1024
 _GOODBYE_S = 1.0
@@ -68,9 +69,9 @@ class Publisher:
         self._wake_out.setblocking(False)
         self._wake_in.setblocking(False)
         self._acknowledged: list[str] = []
-        self._sent_s: dict[str, float] = {}  # id to monotonic time, in flight
-        self._cursor = 0  # the highest seq sent on this connection
-        self._resend_s = config.resend_s
+        self._in_flight = InFlight(resend_s=config.resend_s)
+        self._id_of: dict[int, str] = {}  # by packet number, until the broker has answered
+        self._old_seq = 0  # rows up to it were put before this connection was made
         self.is_connected = False
         self.progress_ns = time.monotonic_ns()
         self.refused = 0
@@ -114,6 +115,7 @@ class Publisher:
             finally:
                 if (sock := client.socket()) is not None:
                     sock.close()  # the client itself only closes what the other side has ended
+                self._bury(self._in_flight.disconnected(time.monotonic()))
             if self.is_connected:
                 pause_s = 0.5
             self.is_connected = False
@@ -158,31 +160,35 @@ class Publisher:
     def _finish(self) -> None:
         """Delete what the collector has stored."""
         ids, self._acknowledged = self._acknowledged, []
-        self._outbox.done(ids)
-        for message_id in ids:
-            self._sent_s.pop(message_id, None)
-        self._resend_s = self._config.resend_s
+        self._outbox.done(self._in_flight.acknowledged(ids))
 
     def _drain(self, client: paho.Client) -> None:
         """Send what is new, and again what has waited too long for its acknowledgement."""
-        now_s = time.monotonic()
-        oldest_s = next(iter(self._sent_s.values()), now_s)
-        if now_s - oldest_s > self._resend_s:
-            self._sent_s.clear()
-            self._cursor = 0
-            self._resend_s = min(self._resend_s * 2, _MAX_BACKOFF_S)
-        if not self._sent_s:
-            self._cursor = 0  # a row may be stored after rows that were numbered later
-        room = _IN_FLIGHT - len(self._sent_s)
-        if room > 0:
-            for row in self._outbox.waiting(after=self._cursor, limit=room):
-                client.publish(row.topic, row.payload, qos=1)
-                self._sent_s[row.id] = now_s
-                self._cursor = row.seq
-                self._outbox.sent += 1
+        again, poison = self._in_flight.overdue(time.monotonic())
+        self._bury(poison)
+        for seq in again:
+            for row in self._outbox.waiting(after=seq - 1, limit=1):
+                self._send(client, row, is_old=True)
+        if self._in_flight.room:
+            rows = self._outbox.waiting(after=0, limit=self._in_flight.look_at)
+            by_seq = {row.seq: row for row in rows}
+            for seq in self._in_flight.choose((row.seq, row.id) for row in rows):
+                self._send(client, by_seq[seq], is_old=seq <= self._old_seq)
         while self._scores:
             score = self._scores.popleft()
             client.publish(score.topic, score.payload, qos=0)
+
+    def _send(self, client: paho.Client, row: Row, *, is_old: bool) -> None:
+        payload = messages.replayed(row.payload) if is_old else row.payload
+        sent = client.publish(row.topic, payload, qos=1)
+        self._id_of[sent.mid] = row.id
+        self._in_flight.sent(row.seq, row.id, time.monotonic())
+        self._outbox.sent += 1
+
+    def _bury(self, poison: dict[int, str]) -> None:
+        for seq, reason in poison.items():
+            log.error("message %d is put aside: %s", seq, reason)
+            self._outbox.bury(seq, reason)
 
     def _say_goodbye(self, client: paho.Client) -> None:
         """A clean stop is announced, so that nobody takes it for a failure."""
@@ -206,7 +212,7 @@ class Publisher:
             client_id=f"{self._config.prefix}-{self._address.device}",
             protocol=paho.MQTTv5 if is_v5 else paho.MQTTv311,
         )
-        client.max_inflight_messages_set(_IN_FLIGHT)
+        client.max_inflight_messages_set(self._in_flight.look_at)
         if self._config.username:
             client.username_pw_set(self._config.username, self._password)
         if self._config.ca_file:
@@ -215,8 +221,7 @@ class Publisher:
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_publish = self._on_publish
-        self._sent_s.clear()
-        self._cursor = 0
+        self._id_of.clear()
         return client
 
     def _on_connect(
@@ -235,6 +240,7 @@ class Publisher:
             return
         client.subscribe(self._address.topic("command", "#"), qos=1)
         client.publish(*self._status("online"), qos=1, retain=True)
+        self._old_seq = self._outbox.last_seq
         self.is_connected = True
         log.info("connected to %s:%d", self._config.host, self._config.port)
 
@@ -254,13 +260,15 @@ class Publisher:
         self,
         _client: paho.Client,
         _userdata: object,
-        _mid: int,
+        mid: int,
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
+        message_id = self._id_of.pop(mid, "")
         if reason.is_failure:
             self.refused += 1
-            log.warning("broker refused a message: %s", reason)
+            self._in_flight.refused(message_id, f"refused by the broker: {reason}")
+            log.warning("broker refused message %s: %s", message_id, reason)
 
 
 def read_secrets(config: Mqtt) -> str | None:

@@ -8,12 +8,12 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from contract import messages
-from contract.messages import Address, Encoded, Health
+from contract.messages import PRECIOUS_KINDS, Address, Encoded, Health
 from edge import health
 from edge.bundle import Bundle
 from edge.clock import Clock
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 0.2
 _STOP_S = 1.5
 _PUBLISHER_STALL_S = 60.0
-_HELD_BACK = 1000  # alerts kept in memory while the disk takes none
+_HELD_BACK = 1000  # batches of alerts kept in memory while the disk takes none
 
 
 class Service:
@@ -65,7 +65,10 @@ class Service:
             )
             for pipeline, bundle in zip(config.pipeline, bundles, strict=True)
         ]
-        self._held_back: deque[Encoded] = deque()
+        for watcher in self._watchers:
+            if (state := self._outbox.state(watcher.name)) is not None:
+                watcher.resume(state)
+        self._held_back: deque[tuple[Sequence[Encoded], Mapping[str, bytes]]] = deque()
         self._held_lock = threading.Lock()
         self._waiting = 0  # messages nobody has acknowledged when `run` returned
         self._health_s = device.health_interval_s
@@ -97,7 +100,7 @@ class Service:
         publisher_stop.set()
         self._publisher.wake()
         publishing.join(max(deadline_s - time.monotonic(), 0.1))
-        self._waiting = self._outbox.health().rows + len(self._held_back)
+        self._waiting = self._outbox.rows + len(self._held_back)
         if not publishing.is_alive() and not any(thread.is_alive() for thread in watching):
             self._publisher.close()
             self._outbox.close()
@@ -107,20 +110,27 @@ class Service:
         """Ask `run` to return. Called from a signal handler, so it takes no lock."""
         self._is_stopping = True
 
-    def send(self, message: Encoded) -> None:
-        """Store a message; on a full disk alerts are held in memory and tried again."""
+    def send(self, *encoded: Encoded, states: Mapping[str, bytes] | None = None) -> None:
+        """Store messages; on a full disk alerts are held in memory and tried again."""
         try:
-            self._outbox.put(message)
+            self._outbox.put(*encoded, states=states)
         except OutboxFullError as error:
-            if message.kind != "alert":
-                return
-            with self._held_lock:
-                self._held_back.append(message)
-                if len(self._held_back) > _HELD_BACK:
-                    self._held_back.popleft()
-                    self._outbox.dropped["alert"] += 1
-            log.error("alert held in memory, %d in all: %s", len(self._held_back), error)  # noqa: TRY400
+            self._hold_back(encoded, states or {})
+            log.error("%s; %d batches held in memory", error, len(self._held_back))  # noqa: TRY400
+        else:
+            _log_stored(encoded)
         self._publisher.wake()
+
+    def _hold_back(self, encoded: Sequence[Encoded], states: Mapping[str, bytes]) -> None:
+        """Keep what may not be lost until there is space; the oldest goes when it is too much."""
+        precious = tuple(message for message in encoded if message.kind in PRECIOUS_KINDS)
+        if not precious:
+            return
+        with self._held_lock:
+            self._held_back.append((precious, states))
+            if len(self._held_back) > _HELD_BACK:
+                for message in self._held_back.popleft()[0]:
+                    self._outbox.dropped[message.kind] += 1
 
     def report_health(self) -> None:
         """Put a health message into the outbox."""
@@ -165,7 +175,7 @@ class Service:
                 fed_s = now_s
                 notify("WATCHDOG=1")
             if all_ended:
-                waiting = self._outbox.health().rows + len(self._held_back)
+                waiting = self._outbox.rows + len(self._held_back)
                 if waiting == 0:
                     return
                 if not ended_logged:
@@ -181,14 +191,16 @@ class Service:
         return True
 
     def _flush(self) -> None:
-        """Try again to store the alerts a full disk did not take."""
+        """Try again to store what a full disk did not take."""
         with self._held_lock:
             while self._held_back:
+                encoded, states = self._held_back[0]
                 try:
-                    self._outbox.put(self._held_back[0])
+                    self._outbox.put(*encoded, states=states)
                 except OutboxFullError:
                     return
                 self._held_back.popleft()
+                _log_stored(encoded)
                 self._publisher.wake()
 
     def _thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
@@ -203,6 +215,12 @@ class Service:
                 self._is_stopping = True
 
         return threading.Thread(target=guarded, name=name, daemon=True)
+
+
+def _log_stored(encoded: Sequence[Encoded]) -> None:
+    for message in encoded:
+        if message.kind in PRECIOUS_KINDS:
+            log.info("%s %s stored as %d", message.kind, message.id, message.seq)
 
 
 def _version() -> str:

@@ -8,11 +8,12 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from contract import messages
-from contract.messages import Address, Alert, Encoded, PipelineHealth, Score
+from contract.messages import Address, Alert, Body, Encoded, PipelineHealth, Score
 from contract.spec import Detections, Window
 from edge import engines, sources
 from edge.bundle import Bundle
@@ -26,6 +27,13 @@ log = logging.getLogger(__name__)
 
 _MAX_BACKOFF_S = 60.0
 _STALL_S = 10.0  # beyond two hops, before a pipeline counts as stalled
+
+
+class Send(Protocol):
+    """Takes what must not be lost, and what a restart must not forget of it."""
+
+    def __call__(self, *encoded: Encoded, states: Mapping[str, bytes]) -> None:
+        """Stored together."""
 
 
 class Watcher:
@@ -46,7 +54,7 @@ class Watcher:
         *,
         address: Address,
         clock: Clock,
-        send: Callable[[Encoded], None],
+        send: Send,
         send_score: Callable[[Encoded], None],
         state_dir: Path,
         base: Path,
@@ -91,6 +99,10 @@ class Watcher:
         self._score_due_s = 0.0
         self._rated_windows = 0
         self._engine_failures = 0
+
+    def resume(self, state: bytes) -> None:
+        """Go on from a policy's state, as last given to `send`; before `run`."""
+        self._policy.resume(state)
 
     def run(self) -> None:
         """Watch until the source ends or `close` is called; reopen a failed sensor with backoff.
@@ -173,13 +185,22 @@ class Watcher:
             if not all(math.isfinite(detection.score) for detection in found):
                 self.dropped["score_not_finite"] += 1
                 continue
-            for body in self._policy.update(found, window.t_ns):
-                stamp = self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
-                self._send(messages.encode(body, self._address, stamp))
-                self.alerts += isinstance(body, Alert)
+            if bodies := self._policy.update(found, window.t_ns):
+                self._tell(bodies, window)
             self._score(found, window)
             self.windows += 1
             self.state = "learning" if self._pipeline.memory.profile is None else "watching"
+
+    def _tell(self, bodies: Sequence[Body], window: Window) -> None:
+        """Messages and the state that made them are stored together, or neither is."""
+        encoded = [
+            messages.encode(
+                body, self._address, self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
+            )
+            for body in bodies
+        ]
+        self._send(*encoded, states={self.name: self._policy.state()})
+        self.alerts += sum(isinstance(body, Alert) for body in bodies)
 
     def _score(self, found: Detections, window: Window) -> None:
         now_s = time.monotonic()

@@ -60,7 +60,7 @@ class Device:
 
     @property
     def rows(self) -> int:
-        return self.outbox.health().rows
+        return self.outbox.rows
 
 
 def at(broker, **options) -> Mqtt:

@@ -1,0 +1,286 @@
+"""The SQLite file under the outbox: tables, statements, and reading what damage has left."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge.journal import DamagedError, Row, pack, unpack
+
+PAGE_BYTES = 4096
+_CHECKPOINT_PAGES = 128
+_KEEP_ASIDE = 3  # damaged files kept for a person
+_MOST_BETWEEN = 1_000_000  # numbers tried one by one between two damaged places
+
+# No index but the row number: each further one would cost a page or two per commit. `high` keeps
+# the highest number ever deleted, since an empty table has forgotten it.
+_SCHEMA = """
+CREATE TABLE outbox (
+    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL);
+CREATE TABLE dead (
+    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL,
+    reason TEXT NOT NULL);
+CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE high (seq INTEGER NOT NULL);
+INSERT INTO high VALUES (0);
+PRAGMA user_version = 2;
+"""
+_VERSION = 2  # before it, a column per field and no checksums
+
+
+def is_full(error: sqlite3.DatabaseError) -> bool:
+    """Whether nothing can be written at present: full, failing or read-only."""
+    return error.sqlite_errorcode & 0xFF in {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what is in the file is not what was written there."""
+    if isinstance(error, sqlite3.DatabaseError):
+        return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return isinstance(error, DamagedError)
+
+
+class OutboxFile:
+    """One open file. Not shared between threads; its errors are SQLite's and `DamagedError`."""
+
+    def __init__(self, path: Path, *, max_bytes: int) -> None:
+        """Open or create the file.
+
+        Raises:
+            sqlite3.OperationalError: it cannot be opened or written.
+            sqlite3.DatabaseError: it is damaged.
+            DamagedError: it is of another version, to be read by `salvage`.
+        """
+        self._path = path
+        self._max_bytes = max_bytes
+        is_new = not path.exists()
+        if is_new:  # a log without its file must not be played into a new one
+            for suffix in ("-wal", "-shm"):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        self._db = sqlite3.connect(path, check_same_thread=False)
+        try:
+            self._db.execute(f"PRAGMA page_size={PAGE_BYTES}")
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+            self._db.execute("PRAGMA secure_delete=OFF")  # Debian's default writes deleted pages
+            self.limit()
+            if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise DamagedError("quick_check failed")
+            if not self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                raise DamagedError("another version")
+        except BaseException:
+            self._db.close()
+            raise
+
+    def limit(self) -> int:
+        """Keep the file below `max_bytes` and below what the disk has; how large it may become."""
+        used = self._path.stat().st_size if self._path.exists() else 0
+        free = shutil.disk_usage(self._path.parent).free + used
+        pages = max(min(self._max_bytes, free * 9 // 10) // PAGE_BYTES, 16)
+        return int(self._db.execute(f"PRAGMA max_page_count={pages}").fetchone()[0]) * PAGE_BYTES
+
+    @property
+    def last_seq(self) -> int:
+        """The highest number ever put."""
+        return int(
+            self._db.execute(
+                "SELECT max((SELECT seq FROM high), coalesce((SELECT max(seq) FROM outbox), 0),"
+                " coalesce((SELECT max(seq) FROM dead), 0))"
+            ).fetchone()[0]
+        )
+
+    def insert(self, rows: Sequence[Row], states: Mapping[str, bytes], *, durable: bool) -> None:
+        """Commit rows and states; with `durable` they survive a power cut right after."""
+        self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        with self._db:
+            self._db.executemany(
+                "INSERT INTO outbox VALUES (?, ?, ?, ?)",
+                [(row.seq, row.kind, len(row.payload), pack(row)) for row in rows],
+            )
+            self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", states.items())
+
+    def rows(self, *, after: int, limit: int) -> list[Row]:
+        """Up to `limit` rows above `after`, oldest first."""
+        found = self._db.execute(
+            "SELECT seq, record FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        )
+        return [_checked(seq, record) for seq, record in found]
+
+    def precious(self) -> list[Row]:
+        """What has a second copy: everything but health, dead letters too."""
+        found = self._db.execute(
+            "SELECT seq, record FROM outbox WHERE kind <> 'health'"
+            " UNION ALL SELECT seq, record FROM dead WHERE kind <> 'health'"
+        )
+        return [_checked(seq, record) for seq, record in found]
+
+    def delete(self, seqs: Iterable[int]) -> list[tuple[str, int]]:
+        """Delete rows; kind and size of each. Not synced: one that comes back is sent again."""
+        self._db.execute("PRAGMA synchronous=NORMAL")
+        gone: list[tuple[int, str, int]] = []
+        with self._db:
+            for seq in seqs:
+                gone += self._db.execute(
+                    "DELETE FROM outbox WHERE seq = ? RETURNING seq, kind, size", (seq,)
+                )
+            self._raise_high(gone)
+        return [(kind, size) for _, kind, size in gone]
+
+    def give_up(self, kind: str, count: int) -> list[tuple[str, int]]:
+        """Delete the oldest `count` rows of a kind. Kind and size of each."""
+        with self._db:
+            gone = self._db.execute(
+                "DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox WHERE kind = ?"
+                " ORDER BY seq LIMIT ?) RETURNING seq, kind, size",
+                (kind, count),
+            ).fetchall()
+            self._raise_high(gone)
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        return [(kind, size) for _, kind, size in gone]
+
+    def _raise_high(self, gone: Sequence[tuple[int, str, int]]) -> None:
+        if gone:
+            highest = max(seq for seq, _, _ in gone)
+            self._db.execute("UPDATE high SET seq = ? WHERE seq < ?", (highest, highest))
+
+    def bury(self, seq: int, reason: str) -> None:
+        """Move a row to the dead letters."""
+        with self._db:
+            self._db.execute(
+                "INSERT INTO dead SELECT seq, kind, size, record, ? FROM outbox WHERE seq = ?",
+                (reason, seq),
+            )
+            self._db.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
+
+    def revive(self) -> None:
+        """Move all dead letters back."""
+        if not self._db.execute("SELECT 1 FROM dead LIMIT 1").fetchone():
+            return  # also on a disk that takes no write
+        with self._db:
+            self._db.execute("INSERT INTO outbox SELECT seq, kind, size, record FROM dead")
+            self._db.execute("DELETE FROM dead")
+
+    def set_high(self, seq: int) -> None:
+        """No number up to `seq` will be used again."""
+        with self._db:
+            self._db.execute("UPDATE high SET seq = max(seq, ?)", (seq,))
+
+    def state(self, name: str) -> bytes | None:
+        """What was last stored under a name."""
+        found = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def oldest_ns(self) -> int | None:
+        """When the oldest waiting row was put."""
+        oldest = self.rows(after=0, limit=1)
+        return oldest[0].put_ns if oldest else None
+
+    def count(self) -> dict[str, tuple[int, int]]:
+        """Rows and bytes of payload by kind; dead letters under `dead`."""
+        found = self._db.execute(
+            "SELECT kind, count(*), sum(size) FROM outbox GROUP BY kind"
+            " UNION ALL SELECT 'dead', count(*), total(size) FROM dead"
+        )
+        return {kind: (rows, int(size)) for kind, rows, size in found}
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+
+def salvage(path: Path) -> tuple[dict[int, Row], dict[str, bytes], int]:
+    """What can still be read of a damaged file, or of one of an older version.
+
+    Returns:
+        Rows by number, states by name, and the highest number known to have been used.
+    """
+    rows: dict[int, Row] = {}
+    states: dict[str, bytes] = {}
+    high = 0
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(_read_only(path)) as db:
+        is_old = "payload" in {column[1] for column in db.execute("PRAGMA table_info(outbox)")}
+        for table in ("outbox",) if is_old else ("outbox", "dead"):
+            for found in _readable(db, table, "*" if is_old else "seq, record"):
+                with contextlib.suppress(DamagedError, TypeError, ValueError):
+                    row = Row(*found) if is_old else _checked(*found)
+                    rows[row.seq] = row
+        high_from = "sqlite_sequence" if is_old else "high"
+        with contextlib.suppress(sqlite3.DatabaseError):
+            high = max((seq for (seq,) in db.execute(f"SELECT seq FROM {high_from}")), default=0)  # noqa: S608 -- constant text
+        if not is_old:
+            states.update(_readable(db, "state", "name, value"))
+    return rows, states, max(high, *rows, 0)
+
+
+def replace(
+    path: Path, rows: Iterable[Row], states: Mapping[str, bytes], high: int, *, max_bytes: int
+) -> OutboxFile:
+    """Put a damaged file aside and a new one with these rows in its place.
+
+    A kill in between leaves no file, or none but the old one; the journal has the rows.
+    """
+    fresh = path.with_suffix(".new")
+    for part in _parts(fresh):
+        part.unlink(missing_ok=True)
+    file = OutboxFile(fresh, max_bytes=max_bytes)
+    file.insert(list(rows), states, durable=True)
+    file.set_high(high)
+    file.close()  # which also folds its log into it
+    now_ns = time.time_ns()
+    for part, suffix in zip(_parts(path), ("", "-wal", "-shm"), strict=True):
+        if part.exists():
+            part.replace(path.with_suffix(f".corrupt-{now_ns}{suffix}"))
+    fresh.replace(path)
+    for old in sorted(path.parent.glob(f"{path.stem}.corrupt-*[0-9]"))[:-_KEEP_ASIDE]:
+        for part in _parts(old):
+            part.unlink(missing_ok=True)
+    return OutboxFile(path, max_bytes=max_bytes)
+
+
+def _parts(path: Path) -> tuple[Path, Path, Path]:
+    return path, Path(f"{path}-wal"), Path(f"{path}-shm")
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:
+    """Rows of a table from both ends up to the damage, then one by one what lies between."""
+    found: dict[Any, tuple[Any, ...]] = {}
+    ends: list[Any] = []
+    for order in ("ASC", "DESC"):
+        last = None
+        with contextlib.suppress(sqlite3.DatabaseError):
+            for row in db.execute(f"SELECT {columns} FROM {table} ORDER BY 1 {order}"):  # noqa: S608 -- constant text
+                found[row[0]] = row
+                last = row[0]
+        ends.append(last)
+    low, high = ends
+    if isinstance(low, int) and isinstance(high, int):
+        for seq in range(low + 1, min(high, low + _MOST_BETWEEN)):
+            with contextlib.suppress(sqlite3.DatabaseError):
+                found.update(
+                    (seq, row)
+                    for row in db.execute(f"SELECT {columns} FROM {table} WHERE seq = ?", (seq,))  # noqa: S608 -- constant text
+                )
+    return list(found.values())
+
+
+def _checked(seq: int, record: bytes) -> Row:
+    row = unpack(record)
+    if row.seq != seq:
+        raise DamagedError(f"row {seq} holds {row.seq}")
+    return row
