@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 
 import msgspec
@@ -24,6 +25,7 @@ from contract.messages import (
     PipelineHealth,
     Reading,
     Score,
+    Sensor,
     Stamp,
     Status,
 )
@@ -57,6 +59,14 @@ BODIES = {
     ),
     "reading": st.builds(Reading, workload=TEXTS, label=TEXTS, score=FLOATS),
     "score": st.builds(Score, workload=TEXTS, label=TEXTS, score=FLOATS, threshold=FLOATS),
+    "sensor": st.builds(
+        Sensor,
+        workload=TEXTS,
+        state=st.sampled_from(["raised", "cleared"]),
+        label=TEXTS,
+        refused=COUNTS,
+        lasted_s=FLOATS,
+    ),
     "status": st.builds(Status, state=st.sampled_from(["online", "stopped", "offline"])),
     "command": st.builds(Command, name=NAMES, ids=st.lists(TEXTS, max_size=4)),
     "health": st.builds(
@@ -77,6 +87,8 @@ BODIES = {
                 dropped=st.dictionaries(values=COUNTS, **BY_TEXT),
                 alerts=COUNTS,
                 latency_ms=st.dictionaries(values=FLOATS, **BY_TEXT),
+                sensor=st.none() | TEXTS,
+                bundle_refused=st.none() | TEXTS,
             ),
             **BY_TEXT,
         ),
@@ -89,6 +101,8 @@ BODIES = {
             sent=COUNTS,
             acknowledged=COUNTS,
             dropped=st.dictionaries(values=COUNTS, **BY_TEXT),
+            refused=COUNTS,
+            dead=COUNTS,
         ),
         cpu_temperature_c=st.none() | FLOATS,
         throttled=st.none() | st.lists(TEXTS, max_size=3),
@@ -123,6 +137,9 @@ def test_what_is_encoded_is_decoded_again(data, kind, prefix, device, pipeline, 
         body,
     )
     assert (sent.seq, sent.kind) == (stamp.seq, kind)
+    assert not got.replayed
+    again = messages.decode(sent.topic, messages.replayed(sent.payload), prefix=prefix)
+    assert again == dataclasses.replace(got, replayed=True)
 
 
 def test_the_payload_is_a_cloud_event_with_flat_data():

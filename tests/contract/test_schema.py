@@ -18,6 +18,7 @@ from contract.messages import (
     PipelineHealth,
     Reading,
     Score,
+    Sensor,
     Stamp,
     Status,
 )
@@ -34,6 +35,9 @@ BODIES = {
         threshold=1.25,
         hits=5,
         of=10,
+    ),
+    "sensor": Sensor(
+        workload="machine_condition", state="raised", label="stuck", refused=9, lasted_s=30.0
     ),
     "reading": Reading(workload="tone", label="tone", score=0.9),
     "score": Score(workload="machine_condition", label="level", score=0.4, threshold=1.25),
@@ -259,6 +263,7 @@ def test_asyncapi_says_who_sends_how():
     }
     assert {n: (b["qos"], b["retain"]) for n, b in sends.items()} == {
         "device-sends-alert": (1, False),
+        "device-sends-sensor": (1, False),
         "device-sends-reading": (1, False),
         "device-sends-score": (0, False),
         "device-sends-health": (1, False),
