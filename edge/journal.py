@@ -84,6 +84,7 @@ class Journal:
     Attributes:
         size_bytes: of the file.
         mark: no row above it has been written here.
+        is_whole: nothing is missing for want of space.
     """
 
     def __init__(self, path: Path) -> None:
@@ -96,6 +97,7 @@ class Journal:
         self._file = path.open("ab", buffering=0)
         self.size_bytes = self._file.tell()
         self.mark = 0
+        self.is_whole = True
 
     def append(self, rows: Iterable[Row]) -> None:
         """Write rows behind the others; on a full disk they have only their first copy."""
@@ -108,7 +110,9 @@ class Journal:
         try:
             self._file.write(raw)
         except OSError as error:
-            log.warning("no second copy on %s: %s", self._path, error.strerror)
+            if self.is_whole:
+                log.warning("no second copy on %s: %s", self._path, error.strerror)
+            self.is_whole = False
         with contextlib.suppress(OSError):
             self.size_bytes = os.fstat(self._file.fileno()).st_size
 
@@ -150,12 +154,14 @@ class Journal:
             self._file.close()
             self._file = self._path.open("ab", buffering=0)
             self.size_bytes = self._file.tell()
+            self.is_whole = True
         except OSError as error:  # the old one still holds all of them
             log.warning("%s cannot be shortened: %s", self._path, error.strerror)
             fresh.unlink(missing_ok=True)
 
     def give_up(self) -> None:
         """Empty the file, for a disk that has no room for copies."""
+        self.is_whole = False
         with contextlib.suppress(OSError):
             self._file.truncate(0)
             self.size_bytes = 0

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -212,11 +213,14 @@ class Outbox:
         try:
             self._commit(group)
         except Exception as error:  # noqa: BLE001 -- handed to whom it concerns
-            if len(group) == 1:
-                group[0].error = error
+            if len(group) > 1:
+                for put in group:
+                    self._commit_all([put])
                 return
-            for put in group:
-                self._commit_all([put])
+            group[0].error = error
+            if isinstance(error, OutboxFullError):
+                kinds = (row.kind for row in group[0].rows)
+                self.dropped.update(kind for kind in kinds if kind in _EXPENDABLE)
 
     def _commit(self, group: list[_Put]) -> None:
         rows = [row for put in group for row in put.rows]
@@ -233,7 +237,6 @@ class Outbox:
                 if not is_full(error):
                     raise
                 if not self._make_space(kinds):
-                    self.dropped.update(row.kind for row in rows if row.kind in _EXPENDABLE)
                     raise OutboxFullError(f"{self._path}: {error}") from None
             else:
                 break
@@ -249,7 +252,9 @@ class Outbox:
         self._reserve.unlink(missing_ok=True)
         for expendable in _EXPENDABLE:
             try:
-                gone = self._file.give_up(expendable, _GIVE_UP_ROWS)
+                gone = self._mended(
+                    partial(OutboxFile.give_up, kind=expendable, count=_GIVE_UP_ROWS)
+                )
             except sqlite3.OperationalError as error:
                 if not is_full(error):
                     raise
@@ -308,12 +313,13 @@ class Outbox:
         except (sqlite3.DatabaseError, DamagedError) as error:
             if not is_damage(error):
                 raise
-            self._file.close()
-            self._file = self._mend(error, skip=0)
+            self._file = self._mend(error, skip=0, damaged=self._file)
             self._count()
             return work(self._file)
 
-    def _mend(self, error: Exception, *, skip: int) -> OutboxFile:
+    def _mend(
+        self, error: Exception, *, skip: int, damaged: OutboxFile | None = None
+    ) -> OutboxFile:
         """A new file from what can be read of the old one and of the journal."""
         rows, states, high = outbox_file.salvage(self._path)
         rows |= {row.seq: row for row in self._journal.read()}
@@ -321,9 +327,11 @@ class Outbox:
             "outbox %s is damaged (%s); put aside, %d rows saved", self._path, error, len(rows)
         )
         high = max(high, self._journal.mark) + skip
-        file = outbox_file.replace(
-            self._path, rows.values(), states, high, max_bytes=self._max_bytes
-        )
+        outbox_file.build(self._path, rows.values(), states, high, max_bytes=self._max_bytes)
+        if damaged:  # not before: without space for a new file the old one must serve on
+            damaged.close()
+        outbox_file.swap(self._path)
+        file = OutboxFile(self._path, max_bytes=self._max_bytes)
         self._journal.keep(
             (row for row in rows.values() if row.kind != "health"), mark=file.last_seq
         )
@@ -336,8 +344,12 @@ class Outbox:
         self._bytes = Counter({kind: size for kind, (_, size) in counted.items()})
 
     def _keep_reserve(self) -> None:
-        """Hold a little space back while the disk has plenty, to have it when it has none."""
-        if self._reserve.exists() or shutil.disk_usage(self._path.parent).free < 2 * _RESERVE_BYTES:
+        """While the disk has plenty: the second copy whole, and a little space to have later."""
+        if shutil.disk_usage(self._path.parent).free < 2 * _RESERVE_BYTES:
+            return
+        if not self._journal.is_whole:
+            self._journal.keep(self._mended(OutboxFile.precious), mark=self._file.last_seq)
+        if self._reserve.exists():
             return
         try:
             with self._reserve.open("wb") as file:

@@ -14,6 +14,7 @@ from edge.journal import DamagedError, Row, pack, unpack
 
 PAGE_BYTES = 4096
 _CHECKPOINT_PAGES = 128
+_FRESH = ".new"
 _KEEP_ASIDE = 3  # damaged files kept for a person
 _MOST_BETWEEN = 1_000_000  # numbers tried one by one between two damaged places
 
@@ -197,7 +198,8 @@ class OutboxFile:
 
     def close(self) -> None:
         """Release the file."""
-        self._db.close()
+        with contextlib.suppress(sqlite3.DatabaseError):  # a damaged one cannot fold in its log
+            self._db.close()
 
 
 def salvage(path: Path) -> tuple[dict[int, Row], dict[str, bytes], int]:
@@ -224,29 +226,38 @@ def salvage(path: Path) -> tuple[dict[int, Row], dict[str, bytes], int]:
     return rows, states, max(high, *rows, 0)
 
 
-def replace(
+def build(
     path: Path, rows: Iterable[Row], states: Mapping[str, bytes], high: int, *, max_bytes: int
-) -> OutboxFile:
-    """Put a damaged file aside and a new one with these rows in its place.
+) -> None:
+    """Make a new file beside a damaged one; `swap` puts it in its place.
 
-    A kill in between leaves no file, or none but the old one; the journal has the rows.
+    Raises:
+        sqlite3.OperationalError: no space for it.
     """
-    fresh = path.with_suffix(".new")
+    fresh = path.with_suffix(_FRESH)
     for part in _parts(fresh):
         part.unlink(missing_ok=True)
     file = OutboxFile(fresh, max_bytes=max_bytes)
-    file.insert(list(rows), states, durable=True)
-    file.set_high(high)
-    file.close()  # which also folds its log into it
+    try:
+        file.insert(list(rows), states, durable=True)
+        file.set_high(high)
+    finally:
+        file.close()  # which also folds its log into it
+
+
+def swap(path: Path) -> None:
+    """Put the damaged file aside and the new one in its place.
+
+    A kill in between leaves no file at all; the journal has the rows.
+    """
     now_ns = time.time_ns()
     for part, suffix in zip(_parts(path), ("", "-wal", "-shm"), strict=True):
         if part.exists():
             part.replace(path.with_suffix(f".corrupt-{now_ns}{suffix}"))
-    fresh.replace(path)
+    path.with_suffix(_FRESH).replace(path)
     for old in sorted(path.parent.glob(f"{path.stem}.corrupt-*[0-9]"))[:-_KEEP_ASIDE]:
         for part in _parts(old):
             part.unlink(missing_ok=True)
-    return OutboxFile(path, max_bytes=max_bytes)
 
 
 def _parts(path: Path) -> tuple[Path, Path, Path]:
