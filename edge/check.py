@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sys
@@ -10,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge import config, sources
+from contract.tls import expiry_warning
+from edge import config, sources, tls
 from edge.bundle import Bundle
 from edge.config import DeviceConfig, PipelineConfig
 from edge.errors import ConfigError, VedetteError
-from edge.publisher import read_secrets
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,14 @@ def _source(pipeline: PipelineConfig, base: Path) -> str:
 
 
 def _mqtt(device: DeviceConfig, _base: Path) -> str:
-    read_secrets(device.mqtt)
-    return f"{device.mqtt.host}:{device.mqtt.port}, not contacted"
+    mqtt = device.mqtt
+    tls.read_password(mqtt)
+    tls.context(mqtt, device.device.name)
+    said = [f"{mqtt.host}:{mqtt.port}", "TLS" if mqtt.tls else "not encrypted", "not contacted"]
+    if own := tls.certificate(mqtt):
+        now = dt.datetime.now(dt.UTC)
+        said += [expiry_warning(own, now, within_days=tls.WARN_DAYS) or f"until {own.until:%F}"]
+    return ", ".join(said)
 
 
 def _state_dir(device: DeviceConfig, base: Path) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from contract.messages import check_name
+from contract.tls import is_loopback
 from edge import sources
 from edge.errors import ConfigError
 
@@ -26,22 +27,37 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     state_dir: str = "/var/lib/vedette"
-    outbox_max_bytes: Annotated[int, Meta(ge=262_144)] = 64 * 1024 * 1024
+    outbox_max_bytes: Annotated[int, Meta(ge=1_048_576)] = 256 * 1024 * 1024
     health_interval_s: Annotated[float, Meta(gt=0.0)] = 10.0
 
 
 class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[mqtt]`: the broker. Secrets are files, or names of systemd credentials."""
+    """`[mqtt]`: the broker. Secrets are files, or names of systemd credentials.
+
+    `tls` and `port` are settled once read: TLS is on unless the broker is on this very machine and
+    no certificate is named, and port 0 stands for the usual one.
+    """
 
     host: str = "localhost"
-    port: Annotated[int, Meta(ge=1, le=65535)] = 1883
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
     version: Literal["5", "3.1.1"] = "5"
     prefix: str = "vedette"
+    tls: bool | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
     username: str | None = None
     password_file: str | None = None
-    ca_file: str | None = None
     keepalive_s: Annotated[int, Meta(ge=5)] = 30
     resend_s: Annotated[float, Meta(gt=0.0)] = 5.0
+
+    def __post_init__(self) -> None:
+        """Settle what depends on other keys."""
+        if self.tls is None:
+            named = self.ca_file or self.cert_file or self.key_file
+            msgspec.structs.force_setattr(self, "tls", bool(named) or not is_loopback(self.host))
+        if self.port == 0:
+            msgspec.structs.force_setattr(self, "port", 8883 if self.tls else 1883)
 
 
 class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,11 +100,28 @@ def read(path: Path) -> DeviceConfig:
     for key, name in names:
         if why := check_name(name):
             raise ConfigError(f"{path}: {key} = {name!r}: {why}")
+    if why := _tls_trouble(config.mqtt, config.device.name):
+        raise ConfigError(f"{path}: {why}")
     pipelines = [name for _, name in names[2:]]
     for name in pipelines:
         if pipelines.count(name) > 1:
             raise ConfigError(f"{path}: two pipelines are called {name!r}; each needs its own name")
     return config
+
+
+def _tls_trouble(mqtt: Mqtt, device: str) -> str | None:
+    """Why the keys about TLS do not go together, or None if they do."""
+    files = {key: getattr(mqtt, key) for key in ("ca_file", "cert_file", "key_file")}
+    if not mqtt.tls:
+        given = [f"mqtt.{key}" for key, name in files.items() if name]
+        return f"mqtt.tls = false, but {given[0]} is given; fix: leave out one" if given else None
+    # a user name with a password is the other way to be known at the broker
+    needed = ["ca_file"] if mqtt.username and not (mqtt.cert_file or mqtt.key_file) else [*files]
+    missing = [key for key in needed if not files[key]]
+    if not missing:
+        return None
+    what = f"mqtt.host = {mqtt.host!r}: TLS needs {' and '.join(missing)}"
+    return f"{what}; fix: the files of `vedette site add {device}`, or say tls = false"
 
 
 def _explain(message: str, raw: Any) -> str:

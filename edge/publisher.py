@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import logging
-import os
 import random
 import select
 import socket
+import ssl
 import threading
 import time
 from collections import deque
-from pathlib import Path
 
 import msgspec
 from paho.mqtt import client as paho
@@ -28,9 +28,10 @@ from contract.messages import (
     OutboxHealth,
     Status,
 )
+from contract.tls import expiry_warning
+from edge import tls
 from edge.clock import Clock
 from edge.config import Mqtt
-from edge.errors import ConfigError
 from edge.in_flight import InFlight
 from edge.journal import Row
 from edge.outbox import Outbox
@@ -54,16 +55,18 @@ class Publisher:
     """
 
     def __init__(self, config: Mqtt, device: str, outbox: Outbox, clock: Clock) -> None:
-        """Reads the password now, so that a missing one is known at the start.
+        """Reads password, key and certificates now, so that a bad one is known at the start.
 
         Raises:
-            ConfigError: the password or CA file cannot be read.
+            ConfigError: one of them cannot be used.
         """
         self._config = config
         self._address = Address(config.prefix, device)
         self._outbox = outbox
         self._clock = clock
-        self._password = read_secrets(config)
+        self._password = tls.read_password(config)
+        self._tls = tls.context(config, device)
+        self._certificate = tls.certificate(config)
         self._scores: deque[Encoded] = deque()
         self._wake_out, self._wake_in = socket.socketpair()
         self._wake_out.setblocking(False)
@@ -107,11 +110,14 @@ class Publisher:
         while not stop.is_set():
             self.progress_ns = time.monotonic_ns()
             client = self._new_client()
+            if self._tls:
+                self._tls.refusal = None
             try:
                 client.connect(self._config.host, self._config.port, self._config.keepalive_s)
                 self._serve(client, stop)
             except (OSError, ValueError) as error:
-                log.warning("broker %s:%d: %s", self._config.host, self._config.port, error)
+                why = (self._tls and self._tls.refusal) or error
+                log.warning("broker %s:%d: %s", self._config.host, self._config.port, why)
             finally:
                 if (sock := client.socket()) is not None:
                     sock.close()  # the client itself only closes what the other side has ended
@@ -130,10 +136,14 @@ class Publisher:
         deadline_s = time.monotonic() + _ANSWER_S
         while (sock := client.socket()) is not None:
             writers = [sock] if client.want_write() else []
-            readable, writable, _ = select.select([sock, self._wake_out], writers, [], 0.5)
+            # what TLS has decrypted already is no longer on the socket, where select would see it
+            is_pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+            wait_s = 0.0 if is_pending else 0.5
+            readable, writable, _ = select.select([sock, self._wake_out], writers, [], wait_s)
             if self._wake_out in readable:
                 self._wake_out.recv(4096)
-            results = [client.loop_read() if sock in readable else MQTTErrorCode.MQTT_ERR_SUCCESS]
+            is_due = is_pending or sock in readable
+            results = [client.loop_read() if is_due else MQTTErrorCode.MQTT_ERR_SUCCESS]
             results += [client.loop_write()] if writable else []
             results += [client.loop_misc()]
             if bad := [result for result in results if result]:
@@ -215,8 +225,8 @@ class Publisher:
         client.max_inflight_messages_set(self._in_flight.look_at)
         if self._config.username:
             client.username_pw_set(self._config.username, self._password)
-        if self._config.ca_file:
-            client.tls_set(self._config.ca_file)
+        if self._tls:
+            client.tls_set_context(self._tls)
         client.will_set(*self._status("offline"), qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_message = self._on_message
@@ -243,6 +253,10 @@ class Publisher:
         self._old_seq = self._outbox.last_seq
         self.is_connected = True
         log.info("connected to %s:%d", self._config.host, self._config.port)
+        if self._certificate:
+            now = dt.datetime.now(dt.UTC)
+            if warning := expiry_warning(self._certificate, now, within_days=tls.WARN_DAYS):
+                log.warning("%s", warning)
 
     def _on_message(
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
@@ -269,25 +283,3 @@ class Publisher:
             self.refused += 1
             self._in_flight.refused(message_id, f"refused by the broker: {reason}")
             log.warning("broker refused message %s: %s", message_id, reason)
-
-
-def read_secrets(config: Mqtt) -> str | None:
-    """The password, where there is one; `vedette check` asks for it too.
-
-    Raises:
-        ConfigError: the password or CA file cannot be read.
-    """
-    if config.ca_file and not Path(config.ca_file).is_file():
-        raise ConfigError(f"mqtt.ca_file = {config.ca_file!r}: no such file")
-    return _read_secret(config.password_file)
-
-
-def _read_secret(name: str | None) -> str | None:
-    """A password from a file, or from a systemd credential of that name."""
-    if name is None:
-        return None
-    path = Path(os.environ.get("CREDENTIALS_DIRECTORY", ".")) / name
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError(f"mqtt.password_file = {name!r}: {error.strerror}") from None

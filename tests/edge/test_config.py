@@ -15,6 +15,9 @@ name = "pump-1"
 
 [mqtt]
 host = "broker.example"
+ca_file = "ca.pem"
+cert_file = "cert.pem"
+key_file = "key.pem"
 
 [[pipeline]]
 name = "bearing"
@@ -42,7 +45,7 @@ def test_a_short_file_is_enough_and_the_rest_has_defaults(read):
     """Name, bundle and source; nothing else must be said."""
     got = read(GOOD)
     assert got.device.name == "pump-1"
-    assert got.mqtt.port == 1883
+    assert got.mqtt.port == 8883
     assert got.pipeline[0].engine is None
     assert got.pipeline[0].source.rate_hz == 25_600.0
 
