@@ -28,7 +28,14 @@ host, _, port = sys.argv[2].rpartition(":")
 pause_s = float(sys.argv[5]) if len(sys.argv) > 5 else 0.002
 outbox = Outbox(state_dir / "outbox.db", max_bytes=16 * 1024 * 1024)
 clock = Clock(first_seq=outbox.last_seq + 1)
-mqtt = Mqtt(host=host or "127.0.0.1", port=int(port), version=version, keepalive_s=5, resend_s=1.0)
+mqtt = Mqtt(
+    host=host or "127.0.0.1",
+    port=int(port),
+    version=version,
+    tls=False,  # the sandbox has addresses of its own
+    keepalive_s=5,
+    resend_s=1.0,
+)
 publisher = Publisher(mqtt, state_dir.name, outbox, clock)
 stop = threading.Event()
 
