@@ -35,7 +35,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
         kind: of the message.
         topic: to publish it under.
         payload: its bytes.
-        put_ns: wall clock when it was put, nanoseconds since 1970.
+        put_ns: monotonic clock when it was put, nanoseconds; the wall clock may jump.
+        boot_id: the boot that clock belongs to.
     """
 
     seq: int
@@ -44,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     topic: str
     payload: bytes
     put_ns: int
+    boot_id: str = ""
 
 
 class DamagedError(ValueError):

@@ -22,6 +22,7 @@ from typing import IO, TypeVar
 
 from contract.messages import MAX_PAYLOAD_BYTES, Encoded, OutboxHealth
 from edge import outbox_file
+from edge.clock import boot_id
 from edge.errors import ConfigError
 from edge.journal import DamagedError, Journal, Row
 from edge.outbox_file import OutboxFile, is_damage, is_full
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _RESERVE_BYTES = 256 * 1024  # given back to a full disk so that rows can be deleted at all
+_BOOT_ID = boot_id()[:8]
 _EXPENDABLE = ("health", "reading")  # in the order they are given up
 _GIVE_UP_ROWS = 64
 _MARK_EVERY = 100_000  # numbers given out before the journal is told
@@ -45,8 +47,10 @@ class _Put:
     """What one caller wants committed, and how it went."""
 
     def __init__(self, messages: tuple[Encoded, ...], states: Mapping[str, bytes]) -> None:
-        now_ns = time.time_ns()
-        self.rows = [Row(m.seq, m.id, m.kind, m.topic, m.payload, now_ns) for m in messages]
+        now_ns = time.monotonic_ns()
+        self.rows = [
+            Row(m.seq, m.id, m.kind, m.topic, m.payload, now_ns, _BOOT_ID) for m in messages
+        ]
         self.states = states
         self.is_settled = False
         self.error: Exception | None = None
@@ -187,12 +191,12 @@ class Outbox:
         """What waits, for `Health`; follows the disk, which others fill too."""
         with self._lock:
             max_bytes = self._file.limit()
-            oldest_ns = self._mended(OutboxFile.oldest_ns)
+            oldest = self._mended(lambda file: file.rows(after=0, limit=1))
             return OutboxHealth(
                 rows=sum(self._rows.values()),
                 bytes=sum(self._bytes.values()),
                 max_bytes=3 * max_bytes,
-                oldest_s=max(time.time_ns() - oldest_ns, 0) / 1e9 if oldest_ns else 0.0,
+                oldest_s=_age_s(oldest[0]) if oldest else 0.0,
                 sent=self.sent,
                 acknowledged=self.acknowledged,
                 dropped=dict(self.dropped),
@@ -356,6 +360,12 @@ class Outbox:
                 os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
         except OSError:
             self._reserve.unlink(missing_ok=True)
+
+
+def _age_s(row: Row) -> float:
+    """How long a row has waited; of one from an earlier boot at least since the start of this."""
+    since_ns = row.put_ns if row.boot_id == _BOOT_ID else 0
+    return (time.monotonic_ns() - since_ns) / 1e9
 
 
 def _lock_or_refuse(path: Path) -> IO[str]:

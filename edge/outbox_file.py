@@ -183,11 +183,6 @@ class OutboxFile:
         found = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
-    def oldest_ns(self) -> int | None:
-        """When the oldest waiting row was put."""
-        oldest = self.rows(after=0, limit=1)
-        return oldest[0].put_ns if oldest else None
-
     def count(self) -> dict[str, tuple[int, int]]:
         """Rows and bytes of payload by kind; dead letters under `dead`."""
         found = self._db.execute(

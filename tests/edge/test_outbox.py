@@ -121,6 +121,25 @@ def test_health_says_what_waits(box):
     assert report.max_bytes <= PLENTY
 
 
+def test_a_wall_clock_that_jumps_makes_no_message_old(path, monkeypatch):
+    """A board without a battery clock is set from 1970 to now while a message waits."""
+    box = Outbox(path, max_bytes=PLENTY)
+    box.put(message(1))
+    monkeypatch.setattr(time, "time_ns", lambda: 4 * 10**18)
+    assert box.health().oldest_s < 60
+    box.close()
+
+
+def test_a_message_from_an_earlier_boot_is_as_old_as_this_boot_at_least(path, monkeypatch):
+    """More cannot be known: the clock of that boot has ended."""
+    box = Outbox(path, max_bytes=PLENTY)
+    monkeypatch.setattr("edge.outbox._BOOT_ID", "before")
+    box.put(message(1))
+    monkeypatch.setattr("edge.outbox._BOOT_ID", "now")
+    assert box.health().oldest_s == pytest.approx(time.monotonic(), abs=5)
+    box.close()
+
+
 def test_an_oversize_message_is_refused_and_not_stored(box):
     """No collector would take it, so it would be sent for ever."""
     with pytest.raises(ValueError, match=str(MAX_PAYLOAD_BYTES)):
