@@ -74,8 +74,9 @@ def open_float(engine: str, file: Path, model: ModelFile) -> Engine:
     from contract.manifest import Tensor
 
     ends = [Tensor(end.shape, "float32") for end in (model.input, model.output)]
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return open_engine(engine, file, ModelFile(file.name, digest, file.stat().st_size, *ends))
+    raw = file.read_bytes()
+    digest = hashlib.sha256(raw).hexdigest()
+    return open_engine(engine, raw, ModelFile(file.name, digest, len(raw), *ends))
 
 
 def convert(run: Path, work: Path) -> None:

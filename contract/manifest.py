@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from typing import Annotated, Any
 
 import msgspec
 
 from contract.spec import OperatingPoint
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+_UNSEALED = "0" * 64
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -44,6 +47,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         data: where the training data came from and a digest of it.
         commit: of the code that made it; `unknown` outside a repository.
         versions: of the tools that made it.
+        manifest_sha256: of this very file, with these 64 digits as zeros; `encode` fills it in.
     """
 
     format_version: int
@@ -61,6 +65,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit: str
     licence: str
     versions: dict[str, str]
+    manifest_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] = _UNSEALED
 
     def model_id(self, engine: str) -> str:
         """Twelve hex digits that name the models of one engine: what a profile is bound to."""
@@ -70,14 +75,37 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(manifest: Manifest) -> bytes:
-    """The bytes of `manifest.json`, readable."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    """The bytes of `manifest.json`, readable and sealed."""
+    unsealed = msgspec.structs.replace(manifest, manifest_sha256=_UNSEALED)
+    return seal(msgspec.json.format(msgspec.json.encode(unsealed), indent=2) + b"\n")
+
+
+def seal(raw: bytes) -> bytes:
+    """A manifest's bytes with the 64 zeros of `manifest_sha256`, its last field, filled in."""
+    before, _, after = raw.rpartition(_UNSEALED.encode())
+    return before + hashlib.sha256(raw).hexdigest().encode() + after
 
 
 def decode(raw: bytes) -> Manifest:
-    """Read `manifest.json`.
+    """Read `manifest.json`; every byte of it must be as it was written.
 
     Raises:
-        msgspec.DecodeError: not JSON, a field missing, unknown or of the wrong type.
+        msgspec.DecodeError: not JSON, a field missing, unknown, twice or of the wrong type, or
+            anything changed since it was sealed.
     """
-    return msgspec.json.decode(raw, type=Manifest)
+    made = msgspec.json.decode(raw, type=Manifest)
+    json.loads(raw, object_pairs_hook=_once)
+    unsealed = raw.replace(made.manifest_sha256.encode(), _UNSEALED.encode())
+    if hashlib.sha256(unsealed).hexdigest() != made.manifest_sha256:
+        raise msgspec.ValidationError(
+            f"changed since it was written, or format {made.format_version} (this version reads "
+            f"{FORMAT_VERSION}): manifest_sha256 does not fit; fix: copy or export it again"
+        )
+    return made
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """One key twice means two things to two readers."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        raise msgspec.ValidationError(f"a key stands twice in {keys}")

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from contract import workloads
 from contract.fold import fold
-from contract.manifest import FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, decode
-from contract.spec import Array, Engine, Floats, Window, Workload
-from edge import engines, npz
+from contract.manifest import GOLDEN, Manifest
+from contract.spec import Array, Detections, Engine, Floats, Stage, Window, Workload
+from edge import bundle_files, engines, npz
+from edge.bundle_files import Files
 from edge.errors import BundleError, EngineError
 from edge.pipeline import run_rows
+from edge.profile import ProfileMemory
 
-_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_MAX_GOLDEN_BYTES = 96 << 20  # unpacked
 _PREPROCESS_TOLERANCE = 1e-3  # Fourier transforms differ in the last digits between processors
 _OTHER_RUNTIME_STEPS = 3  # tflite_runtime rounds up to 3 integer steps off LiteRT
+# What comes up from a workload's own code when the golden vectors are not what it takes.
+_WRONG = (KeyError, ValueError, TypeError, IndexError, ArithmeticError, AttributeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +32,13 @@ class Bundle:
     """A verified bundle, loaded.
 
     Attributes:
-        path: its directory.
+        path: its directory, links followed.
         manifest: what it says about itself.
         workload: the definition it was made for.
         engine: name of the engine in use.
         engines: a loaded engine per stage with a model.
         model_id: names the models in use.
+        window_s: how long a window takes on this device, seconds; 0 before it was tried.
     """
 
     path: Path
@@ -45,61 +47,72 @@ class Bundle:
     engine: str
     engines: Mapping[str, Engine]
     model_id: str
+    window_s: float = 0.0
 
     @classmethod
     def open(cls, path: Path, engine: str | None = None) -> Bundle:
         """Check hashes, then revision, then reproduce the golden vectors on this very machine.
 
+        A model that crashes or hangs its runtime takes this process with it; `proof.prove` lets it
+        try in another one before.
+
         Args:
-            path: the bundle's directory.
+            path: the bundle's directory, or a link to it.
             engine: `tflite` or `onnx`; None: the first one that is installed, `tflite` before.
 
         Raises:
             BundleError: naming the file and the reason.
         """
-        manifest = _read_manifest(path)
-        workload = _matching_workload(path, manifest)
-        engine = engine or _installed(path, manifest)
-        golden = _read_golden(path, manifest)
-        loaded: dict[str, Engine] = {}
-        for stage in workload.stages:
-            if stage.input_shape is None:
-                continue
-            model = manifest.stages.get(stage.name, {}).get(engine)
-            if model is None:
-                raise BundleError(f"{path}: no {engine} model for stage {stage.name!r}")
-            if model.input.shape[1:] != stage.input_shape:
-                raise BundleError(
-                    f"{path}: {model.file} takes {model.input.shape}, "
-                    f"stage {stage.name!r} gives (1, *{stage.input_shape})"
-                )
-            _check_hash(path, model.file, model.sha256)
-            loaded[stage.name] = engines.open_engine(engine, path / model.file, model)
-        if unknown := sorted(manifest.stages.keys() - loaded.keys()):
-            raise BundleError(f"{path}: {workload.name} has no stage {unknown[0]!r} with a model")
-        bundle = cls(path, manifest, workload, engine, loaded, manifest.model_id(engine))
+        files = bundle_files.read(path)
+        workload = _matching_workload(files)
+        _check_point(files)
+        engine = engine or _installed(files)
+        loaded = {
+            stage.name: _load(files, stage, engine)
+            for stage in workload.stages
+            if stage.input_shape is not None
+        }
+        if unknown := sorted(files.manifest.stages.keys() - loaded.keys()):
+            raise BundleError(
+                f"{files.path}: {workload.name} has no stage {unknown[0]!r} with a model"
+            )
+        model_id = files.manifest.model_id(engine)
+        bundle = cls(files.path, files.manifest, workload, engine, loaded, model_id)
         try:
-            bundle.reproduce(golden)
+            golden = npz.loads(files.raw[GOLDEN], max_bytes=_MAX_GOLDEN_BYTES)
+            return replace(bundle, window_s=bundle.reproduce(golden))
         except BundleError:
             raise
-        except (KeyError, ValueError, TypeError, IndexError, EngineError) as error:
-            raise BundleError(f"{path / GOLDEN}: not golden vectors: {error}") from None
-        return bundle
+        except (*_WRONG, EngineError) as error:
+            raise BundleError(f"{files.path / GOLDEN}: not golden vectors: {error}") from None
 
-    def reproduce(self, golden: Mapping[str, Array]) -> None:
-        """Run the golden windows through this device's own preprocess and engine.
+    def reproduce(self, golden: Mapping[str, Array]) -> float:
+        """Run the golden windows through this device's own preprocess, engine and judge.
+
+        Returns:
+            seconds that the fastest of them took, without the judge.
 
         Raises:
             BundleError: an output is not the stored one.
         """
-        windows = [
-            Window("golden", i, 0, 0, data, float(golden["rate_hz"]))
-            for i, data in enumerate(golden["windows"])
-        ]
         models = {stage: partial(run_rows, engine) for stage, engine in self.engines.items()}
-        _, passes = fold(self.workload, models, windows)
-        for stage, of_windows in passes.items():
-            self._compare(stage, golden, np.concatenate([inputs for inputs, _ in of_windows]))
+        found: list[Detections] = []
+        inputs: dict[str, list[Floats]] = {stage: [] for stage in self.engines}
+        took_ns = []
+        for i, data in enumerate(golden["windows"]):
+            window = Window("golden", i, 0, 0, data, float(golden["rate_hz"]))
+            if reason := self.workload.input.refuse(window):
+                raise BundleError(f"{self.path}: golden window {i} cannot be judged: {reason}")
+            start_ns = time.perf_counter_ns()
+            (one,), passes = fold(self.workload, models, [window])
+            took_ns.append(time.perf_counter_ns() - start_ns)
+            found.append(one)
+            for stage, ((rows, _),) in passes.items():
+                inputs[stage].append(rows)
+        for stage, rows_of_windows in inputs.items():
+            self._compare(stage, golden, np.concatenate(rows_of_windows))
+        self._judge(found)
+        return min(took_ns) / 1e9
 
     def _compare(self, stage: str, golden: Mapping[str, Array], inputs: Floats) -> None:
         expected_inputs: Floats = golden[f"{stage}.input"]
@@ -119,69 +132,84 @@ class Bundle:
         if outputs.shape != expected.shape or not np.isfinite(outputs).all():
             raise BundleError(f"{self.path}: stage {stage!r} gives {outputs.shape} or NaN")
         worst = float(np.abs(outputs - expected).max())
-        if worst > allowed + 1e-6:
+        if not worst <= allowed + 1e-6:  # so that NaN is refused
             raise BundleError(
                 f"{self.path}: golden vectors of stage {stage!r} not reproduced by {runtime}: "
                 f"off by {worst:.4g}, allowed {allowed:.4g}"
             )
 
+    def _judge(self, found: Sequence[Detections]) -> None:
+        """The operating point must be one that the workload can judge by."""
+        point = self.manifest.operating_point
+        memory = ProfileMemory(self.workload, self.model_id, point, learn_windows=len(found))
+        try:
+            for one in found:
+                if memory.profile is None:
+                    memory.add(one)
+            assert memory.profile is not None
+            judged = [self.workload.judge(one, memory.profile) for one in found]
+        except _WRONG as error:
+            raise BundleError(
+                f"{self.path}: its operating point is not one to judge by "
+                f"({type(error).__name__}: {error}); fix: export again"
+            ) from None
+        if not all(np.isfinite(d.score) for one in judged for d in one):
+            raise BundleError(f"{self.path}: judges its golden windows to be NaN or infinity")
 
-def _read_manifest(path: Path) -> Manifest:
-    try:
-        return decode((path / MANIFEST).read_bytes())
-    except OSError as error:
+
+def _load(files: Files, stage: Stage, engine: str) -> Engine:
+    model = files.manifest.stages.get(stage.name, {}).get(engine)
+    if model is None:
+        raise BundleError(f"{files.path}: no {engine} model for stage {stage.name!r}")
+    assert stage.input_shape is not None
+    if model.input.shape != (1, *stage.input_shape):
         raise BundleError(
-            f"{path}: no bundle here ({error.strerror}); fix: vedette export RUN --out {path}"
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleError(f"{path / MANIFEST}: {error}") from None
-
-
-def _matching_workload(path: Path, manifest: Manifest) -> Workload:
-    if manifest.format_version != FORMAT_VERSION:
-        raise BundleError(
-            f"{path}: bundle format {manifest.format_version}, this version reads {FORMAT_VERSION}"
+            f"{files.path}: {model.file} takes {model.input.shape}, "
+            f"stage {stage.name!r} gives {(1, *stage.input_shape)}"
         )
+    try:
+        return engines.open_engine(engine, files.raw[model.file], model)
+    except BundleError as error:
+        raise BundleError(f"{files.path}: {error}") from None
+
+
+def _matching_workload(files: Files) -> Workload:
+    manifest = files.manifest
     try:
         workload = workloads.load(manifest.workload)
     except LookupError as error:
-        raise BundleError(f"{path}: {error}") from None
+        raise BundleError(f"{files.path}: {error}") from None
     if workload.revision != manifest.revision:
         raise BundleError(
-            f"{path}: made for revision {manifest.revision} of {workload.name}, "
+            f"{files.path}: made for revision {manifest.revision} of {workload.name}, "
             f"this is revision {workload.revision}; fix: train and export again"
+        )
+    if manifest.labels != list(workload.labels):
+        raise BundleError(
+            f"{files.path}: its {len(manifest.labels)} labels {manifest.labels} are not the "
+            f"{len(workload.labels)} of {workload.name}; fix: train and export again"
         )
     return workload
 
 
-def _installed(path: Path, manifest: Manifest) -> str:
-    offered = {engine for stage in manifest.stages.values() for engine in stage}
+def _check_point(files: Files) -> None:
+    """JSON knows neither NaN nor infinity; what is left to check is sense."""
+    point = files.manifest.operating_point
+    if point.clear_threshold > point.threshold:
+        raise BundleError(
+            f"{files.path}: clears below {point.clear_threshold}, raises at {point.threshold}: an "
+            "alert would come and go with every window; fix: export again"
+        )
+    if wrong := {name: scale for name, scale in point.scales.items() if scale <= 0}:
+        raise BundleError(f"{files.path}: scales must be above 0, not {wrong}; fix: export again")
+
+
+def _installed(files: Files) -> str:
+    offered = {engine for stage in files.manifest.stages.values() for engine in stage}
     for name in ("tflite", "onnx"):
         if name in offered and engines.version(name):
             return name
     raise BundleError(
-        f"{path}: needs one of the engines {sorted(offered)}; fix: pip install 'vedette[edge]'"
+        f"{files.path}: needs one of the engines {sorted(offered)}; "
+        "fix: pip install 'vedette[edge]'"
     )
-
-
-def _check_hash(path: Path, name: str, expected: str) -> None:
-    if not _FILE.fullmatch(name):
-        raise BundleError(f"{path}: bad file name {name!r} in the manifest")
-    file = path / name
-    try:
-        actual = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise BundleError(f"{file}: {error.strerror}") from None
-    if actual != expected:
-        raise BundleError(
-            f"{file}: SHA-256 is {actual[:12]}..., the manifest says {expected[:12]}...; "
-            "fix: copy the bundle again"
-        )
-
-
-def _read_golden(path: Path, manifest: Manifest) -> Mapping[str, Any]:
-    _check_hash(path, GOLDEN, manifest.golden_sha256)
-    try:
-        return npz.read(path / GOLDEN)
-    except (ValueError, OSError) as error:
-        raise BundleError(f"{path / GOLDEN}: {error}") from None

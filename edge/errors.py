@@ -19,3 +19,12 @@ class SourceError(VedetteError, OSError):
 
 class EngineError(VedetteError, RuntimeError):
     """An inference failed; the pipeline is restarted once, then the process ends."""
+
+
+class OutputError(EngineError):
+    """One window's numbers are not finite; it is not judged, and many in a row end the engine."""
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says over several lines, in one."""
+    return " ".join(str(error).split())

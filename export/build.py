@@ -59,7 +59,7 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         bars.update(task, completed=1, note="")
         engines = {
             engine: {
-                stage: open_engine(engine, work / by[engine].file, by[engine])
+                stage: open_engine(engine, (work / by[engine].file).read_bytes(), by[engine])
                 for stage, by in files.items()
             }
             for engine in ENGINES

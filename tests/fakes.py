@@ -180,7 +180,7 @@ def tiny_bundle(path: Path, *, gain: float = 0.0, windows: int = 2) -> Path:
             measured={},
             scales={"spectrum": 3.0, "impulses": 0.7, "level": 0.8},
         ),
-        labels=[],
+        labels=list(workload.labels),
         metrics={},
         tolerances={},
         float_bytes={"spectrum": model.bytes},

@@ -115,7 +115,7 @@ def parts(found: Detections, profile: Profile) -> dict[str, float]:
 def novelty(found: Detections, profile: Profile) -> Detections:
     """The part that is farthest out, by its scale; 1 is the most ever seen of healthy machines."""
     scales = profile.operating_point.scales
-    scored = {name: value / scales.get(name, 1.0) for name, value in parts(found, profile).items()}
+    scored = {name: value / scales[name] for name, value in parts(found, profile).items()}
     worst = max(scored, key=lambda name: scored[name])
     return (Detection(worst, score=scored[worst]),)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-from pathlib import Path
 from typing import Protocol
 
 from contract.manifest import ModelFile
@@ -16,8 +15,8 @@ from edge.errors import BundleError
 class EngineModule(Protocol):
     """The shape of a module in this folder."""
 
-    def open_model(self, path: Path, model: ModelFile) -> Engine:
-        """Load a model file and check its tensors against the manifest."""
+    def open_model(self, raw: bytes, model: ModelFile) -> Engine:
+        """Load a model file's bytes and check its tensors against the manifest."""
 
     def version(self) -> str:
         """Runtime and version; raises ImportError where it is not installed."""
@@ -36,14 +35,19 @@ def version(name: str) -> str | None:
         return None
 
 
-def open_engine(name: str, path: Path, model: ModelFile) -> Engine:
-    """An engine with the model at `path` loaded.
+def open_engine(name: str, raw: bytes, model: ModelFile) -> Engine:
+    """An engine with a model loaded.
+
+    Args:
+        name: of the engine.
+        raw: the model file's bytes: the very ones that were checked, not a path to read again.
+        model: what the manifest says of it.
 
     Raises:
         BundleError: unknown engine, runtime not installed, or a file its runtime will not load.
     """
     try:
-        return _module(name).open_model(path, model)
+        return _module(name).open_model(raw, model)
     except ImportError as error:
         extra = "edge" if name == "tflite" else f"edge-{name}"
         raise BundleError(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from contract.manifest import ModelFile, Tensor
 from contract.spec import Floats
-from edge.errors import BundleError, EngineError
+from edge import onnx_file
+from edge.errors import BundleError, EngineError, one_line
 
 
 def version() -> str:
@@ -25,32 +25,35 @@ def version() -> str:
     return f"onnxruntime {importlib.metadata.version('onnxruntime')}"
 
 
-def open_model(path: Path, model: ModelFile) -> OnnxEngine:
+def open_model(raw: bytes, model: ModelFile) -> OnnxEngine:
     """Load an ONNX file with one input and one output, batch 1.
 
     Raises:
-        BundleError: the runtime will not load it, or its tensors are not those of the manifest.
+        BundleError: it needs files outside the bundle, the runtime will not load it, or its tensors
+            are not those of the manifest.
     """
     import onnxruntime
 
+    # the runtime would read them, also for a model that comes from memory
+    if reason := onnx_file.refuse(raw):
+        raise BundleError(f"{model.file}: {reason}")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        # from bytes: a file that points outside itself has nothing to point at
-        session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        session = onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+        ends = (
+            ("input", [describe(node) for node in session.get_inputs()], model.input),
+            ("output", [describe(node) for node in session.get_outputs()], model.output),
         )
     except Exception as error:  # noqa: BLE001 (its own exceptions share no other parent)
-        raise BundleError(f"{path.name}: ONNX Runtime will not load it: {error}") from None
-    ends = (
-        ("input", session.get_inputs(), model.input),
-        ("output", session.get_outputs(), model.output),
-    )
-    for what, nodes, tensor in ends:
-        if len(nodes) != 1 or describe(nodes[0]) != tensor:
-            raise BundleError(f"{path.name}: {what} tensor is not the one in the manifest")
+        raise BundleError(
+            f"{model.file}: ONNX Runtime will not load it: {one_line(error)}"
+        ) from None
+    for what, found, tensor in ends:
+        if found != [tensor]:
+            raise BundleError(f"{model.file}: {what} tensor is not the one in the manifest")
     return OnnxEngine(session, model)
 
 
@@ -83,5 +86,9 @@ class OnnxEngine:
         try:
             (y,) = self._session.run(None, {self._input: x[None].astype(np.float32)})
         except Exception as error:
-            raise EngineError(f"{self._model.file}: {error}") from error
+            raise EngineError(f"{self._model.file}: {one_line(error)}") from error
+        if y.shape != self._model.output.shape:
+            raise EngineError(
+                f"{self._model.file}: gives {y.shape}, not {self._model.output.shape}"
+            )
         return np.asarray(y[0], dtype=np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from contract.manifest import ModelFile, Tensor
 from contract.quantize import dequantize, quantize
 from contract.spec import Array, Floats
-from edge.errors import BundleError, EngineError
+from edge.errors import BundleError, EngineError, one_line
 
 
 def _interpreter() -> tuple[Any, str]:
@@ -35,7 +34,7 @@ def version() -> str:
     return f"{distribution} {importlib.metadata.version(distribution)}"
 
 
-def open_model(path: Path, model: ModelFile) -> TfliteEngine:
+def open_model(raw: bytes, model: ModelFile) -> TfliteEngine:
     """Load a TFLite file with one input and one output, batch 1.
 
     Raises:
@@ -43,17 +42,17 @@ def open_model(path: Path, model: ModelFile) -> TfliteEngine:
     """
     interpreter_class, _ = _interpreter()
     try:
-        interpreter = interpreter_class(model_path=str(path), num_threads=1)
+        interpreter = interpreter_class(model_content=raw, num_threads=1)
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise BundleError(f"{path.name}: LiteRT will not load it: {error}") from None
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    for what, details, tensor in (
-        ("input", inputs, model.input),
-        ("output", outputs, model.output),
-    ):
-        if len(details) != 1 or describe(details[0]) != tensor:
-            raise BundleError(f"{path.name}: {what} tensor is not the one in the manifest")
+        ends = (
+            ("input", [describe(d) for d in interpreter.get_input_details()], model.input),
+            ("output", [describe(d) for d in interpreter.get_output_details()], model.output),
+        )
+    except Exception as error:  # noqa: BLE001 (a damaged name is a UnicodeDecodeError, for one)
+        raise BundleError(f"{model.file}: LiteRT will not load it: {one_line(error)}") from None
+    for what, found, tensor in ends:
+        if found != [tensor]:
+            raise BundleError(f"{model.file}: {what} tensor is not the one in the manifest")
     return TfliteEngine(interpreter, model)
 
 
@@ -94,7 +93,9 @@ class TfliteEngine:
             self._interpreter.invoke()
             y: Array = self._interpreter.get_tensor(self._output)[0]
         except (ValueError, RuntimeError) as error:
-            raise EngineError(f"{self._model.file}: {error}") from error
+            raise EngineError(f"{self._model.file}: {one_line(error)}") from error
+        if y.shape != self._model.output.shape[1:]:
+            raise EngineError(f"{self._model.file}: gives {y.shape} of {self._model.output.shape}")
         return _out_of(y, self._model.output)
 
 

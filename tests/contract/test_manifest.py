@@ -41,7 +41,9 @@ def made():
 def test_a_manifest_is_read_as_it_was_written(made):
     """Every field, through readable JSON."""
     raw = manifest.encode(made)
-    assert manifest.decode(raw) == made
+    read = manifest.decode(raw)
+    assert msgspec.structs.replace(read, manifest_sha256=made.manifest_sha256) == made
+    assert manifest.encode(read) == raw
     assert raw.count(b"\n") > 20
 
 
@@ -72,6 +74,33 @@ def test_every_field_without_a_default_is_needed(made):
         short = {key: value for key, value in tree.items() if key != name}
         with pytest.raises(msgspec.ValidationError, match=name):
             manifest.decode(json.dumps(short).encode())
+
+
+def test_any_byte_changed_since_it_was_written_is_refused(made):
+    """Also in words that nothing else checks, and in white space."""
+    raw = manifest.encode(made)
+    for at in range(len(raw)):
+        with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+            manifest.decode(raw[:at] + bytes([raw[at] ^ 0x01]) + raw[at + 1 :])
+
+
+def test_a_key_that_stands_twice_is_refused(made):
+    """Two readers would take two thresholds from it; sealed anew, so that only this is wrong."""
+    unsealed = manifest.encode(made).replace(
+        manifest.decode(manifest.encode(made)).manifest_sha256.encode(), b"0" * 64
+    )
+    twice = unsealed.replace(b'"threshold": 1.0,', b'"threshold": 1.0, "threshold": 9.0,')
+    assert manifest.decode(manifest.seal(unsealed)).operating_point.threshold == 1.0
+    with pytest.raises(msgspec.ValidationError, match=r"twice.*threshold"):
+        manifest.decode(manifest.seal(twice))
+
+
+def test_numbers_that_are_none_are_refused(made):
+    """JSON has no NaN; what overflows to infinity is out of range."""
+    raw = manifest.encode(made)
+    for number in (b"NaN", b"Infinity", b"1e999"):
+        with pytest.raises(msgspec.DecodeError, match=r"invalid character|out of range"):
+            manifest.decode(raw.replace(b'"threshold": 1.0', b'"threshold": ' + number))
 
 
 def test_the_model_id_names_the_models_of_one_engine(made):

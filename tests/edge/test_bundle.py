@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import random
 import shutil
+import time
+import tracemalloc
+import warnings
+import zipfile
 
 import numpy as np
 import pytest
 from fakes import tiny_bundle
 
+from contract import manifest
 from contract.manifest import GOLDEN, MANIFEST
 from edge import engines
 from edge.bundle import Bundle
@@ -30,15 +38,16 @@ def bundle(made, tmp_path):
 
 
 def edit(bundle, change) -> None:
-    """Change the manifest's JSON."""
+    """Change the manifest's JSON and seal it again."""
     tree = json.loads((bundle / MANIFEST).read_bytes())
     change(tree)
-    (bundle / MANIFEST).write_text(json.dumps(tree))
+    tree["manifest_sha256"] = "0" * 64
+    (bundle / MANIFEST).write_bytes(manifest.seal(json.dumps(tree).encode()))
 
 
-def flip(file) -> None:
+def flip(file, at=None, bit=2) -> None:
     raw = bytearray(file.read_bytes())
-    raw[len(raw) // 2] ^= 0x04
+    raw[len(raw) // 2 if at is None else at] ^= 1 << bit
     file.write_bytes(raw)
 
 
@@ -52,7 +61,17 @@ def regolden(bundle, change) -> None:
         arrays = dict(stored)
     change(arrays)
     np.savez(bundle / GOLDEN, **arrays)
+    rehash_golden(bundle)
+
+
+def rehash_golden(bundle) -> None:
     edit(bundle, lambda tree: tree.update(golden_sha256=sha(bundle / GOLDEN)))
+
+
+def remodel(bundle, raw: bytes) -> None:
+    """Another model file, its hash right."""
+    (bundle / MODEL).write_bytes(raw)
+    edit(bundle, lambda tree: model_of(tree).update(sha256=sha(bundle / MODEL)))
 
 
 def model_of(tree) -> dict:
@@ -72,17 +91,221 @@ def absolute(bundle) -> None:
 def other_model(bundle) -> None:
     """A model that computes something else, its hash right."""
     other = tiny_bundle(bundle.parent / "other", gain=0.75)
-    shutil.copy(other / MODEL, bundle / MODEL)
-    edit(bundle, lambda tree: model_of(tree).update(sha256=sha(bundle / MODEL)))
+    remodel(bundle, (other / MODEL).read_bytes())
 
 
-def not_a_model(bundle) -> None:
-    (bundle / MODEL).write_bytes(b"junk" * 100)
-    edit(bundle, lambda tree: model_of(tree).update(sha256=sha(bundle / MODEL)))
+def bomb(bundle) -> None:
+    """A quarter of a gigabyte of zeros in a quarter of a megabyte."""
+    with (
+        zipfile.ZipFile(bundle / GOLDEN, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("windows.npy", "w") as member,
+    ):
+        np.lib.format.write_array_header_1_0(
+            member, {"descr": "<f4", "fortran_order": False, "shape": (1 << 26,)}
+        )
+        for _ in range(256):
+            member.write(bytes(1 << 20))
+    rehash_golden(bundle)
 
 
-def two_files(bundle) -> None:
-    edit(bundle, lambda tree: tree["stages"].update(more={"tflite": model_of(tree)}))
+def liar(bundle) -> None:
+    """The same, but the zip directory says that nothing much is in it."""
+    bomb(bundle)
+    raw = (bundle / GOLDEN).read_bytes()
+    with zipfile.ZipFile(bundle / GOLDEN) as archive:
+        (member,) = archive.infolist()
+    size, small = (n.to_bytes(4, "little") for n in (member.file_size, 1000))
+    assert raw.count(size) == 2  # once before the data, once in the directory
+    (bundle / GOLDEN).write_bytes(raw.replace(size, small))
+    rehash_golden(bundle)
+
+
+def crowd(bundle) -> None:
+    """Fifty thousand arrays of nothing."""
+    with zipfile.ZipFile(bundle / GOLDEN, "w") as archive:
+        for i in range(50_000):
+            archive.writestr(f"{i}.npy", b"")
+    rehash_golden(bundle)
+
+
+def twins(bundle) -> None:
+    """An array that is there twice."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's own
+        with zipfile.ZipFile(bundle / GOLDEN, "a") as archive:
+            archive.writestr("windows.npy", archive.read("windows.npy"))
+    rehash_golden(bundle)
+
+
+def pickled(bundle) -> None:
+    """An array of objects, which would run code."""
+    np.savez(bundle / GOLDEN, windows=np.array([{}], dtype=object))
+    rehash_golden(bundle)
+
+
+def giant(bundle) -> None:
+    """An array whose header asks for a terabyte."""
+    with zipfile.ZipFile(bundle / GOLDEN, "w") as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (1 << 38,)}
+        )
+        archive.writestr("windows.npy", header.getvalue())
+    rehash_golden(bundle)
+
+
+def oversize(name):
+    """A file far larger than is read; sparse, so that the test is not."""
+
+    def grow(bundle) -> None:
+        with (bundle / name).open("r+b") as file:
+            file.truncate(1 << 33)
+
+    return grow
+
+
+def link(name):
+    """A file that is a link to its true content."""
+
+    def move(bundle) -> None:
+        shutil.move(bundle / name, bundle.parent / name)
+        (bundle / name).symlink_to(bundle.parent / name)
+
+    return move
+
+
+def pipe(name):
+    """A pipe that nobody writes into: reading it would never end."""
+
+    def put(bundle) -> None:
+        (bundle / name).unlink()
+        os.mkfifo(bundle / name)
+
+    return put
+
+
+def truncate(name):
+    def cut(bundle) -> None:
+        raw = (bundle / name).read_bytes()
+        (bundle / name).write_bytes(raw[: len(raw) // 2])
+
+    return cut
+
+
+def folder(bundle) -> None:
+    (bundle / MODEL).unlink()
+    (bundle / MODEL).mkdir()
+
+
+def case_clash(bundle) -> None:
+    """Two names that are one file where case does not count."""
+    shutil.copy(bundle / MODEL, bundle / MODEL.upper())
+    edit(
+        bundle,
+        lambda tree: tree["stages"]["spectrum"].update(
+            tflite={**model_of(tree), "file": MODEL.upper()}
+        ),
+    )
+
+
+def point(**changes):
+    return lambda bundle: edit(bundle, lambda tree: tree["operating_point"].update(changes))
+
+
+def network(bundle, *nodes, initializers=(), location=None) -> None:
+    """A model of these nodes, from `x` to `y`, both (1, 32) float32."""
+    from onnx import TensorProto, external_data_helper, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 32]) for name in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node(*node) for node in nodes], "hostile", ends[:1], ends[1:], initializers
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    if location is not None:
+        tensor = model.graph.initializer[0]
+        external_data_helper.set_external_data(tensor, location=location)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+    remodel(bundle, model.SerializeToString())
+
+
+def numbers(name: str, values):
+    from onnx import numpy_helper
+
+    return numpy_helper.from_array(np.asarray(values), name)
+
+
+def external(where):
+    """The right numbers, but in a file elsewhere."""
+
+    def write(bundle) -> None:
+        weights = bundle.parent / "weights"
+        weights.write_bytes(np.full(32, 0.5, np.float32).tobytes())
+        network(
+            bundle,
+            ("Mul", ["x", "w"], ["y"]),
+            initializers=[numbers("w", np.full((1, 32), 0.5, np.float32))],
+            location=where(weights),
+        )
+
+    return write
+
+
+def external_in_a_branch(bundle) -> None:
+    """The same, hidden in one side of an `If`, as an attribute's tensor."""
+    from onnx import AttributeProto, TensorProto, helper
+
+    tensor = numbers("", np.full((1, 32), 0.5, np.float32))
+    tensor.ClearField("raw_data")
+    tensor.external_data.add(key="location", value="weights")
+    constant = helper.make_node("Constant", [], ["out"])
+    constant.attribute.append(AttributeProto(name="value", type=AttributeProto.TENSOR, t=tensor))
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 32])
+    branch = helper.make_graph([constant], "branch", [], [out])
+    network(bundle, ("Identity", ["x"], ["y"]))
+    from onnx import load_model_from_string
+
+    model = load_model_from_string((bundle / MODEL).read_bytes())
+    model.graph.node.append(
+        helper.make_node("If", ["c"], ["unused"], then_branch=branch, else_branch=branch)
+    )
+    remodel(bundle, model.SerializeToString())
+
+
+def not_a_number(bundle) -> None:
+    """0 / 0 for every input, and golden outputs that agree."""
+    network(bundle, ("Sub", ["x", "x"], ["zero"]), ("Div", ["zero", "zero"], ["y"]))
+    regolden(bundle, lambda a: a.update({"spectrum.onnx": a["spectrum.onnx"] * np.nan}))
+
+
+def infinite(bundle) -> None:
+    network(
+        bundle,
+        ("Mul", ["x", "big"], ["bigger"]),
+        ("Mul", ["bigger", "big"], ["y"]),
+        initializers=[numbers("big", np.float32(1e38))],
+    )
+    regolden(bundle, lambda a: a.update({"spectrum.onnx": a["spectrum.onnx"] * np.inf}))
+
+
+def other_rank(bundle) -> None:
+    """Declares (1, 32) and gives (32,)."""
+    network(
+        bundle,
+        ("Squeeze", ["x", "axes"], ["y"]),
+        initializers=[numbers("axes", np.array([0], np.int64))],
+    )
+
+
+def another_stage(bundle) -> None:
+    shutil.copy(bundle / MODEL, bundle / "more.onnx")
+    more = {"file": "more.onnx"}
+    edit(bundle, lambda t: t["stages"].update(more={"onnx": model_of(t) | more}))
+
+
+def no_models(bundle) -> None:
+    (bundle / MODEL).unlink()
+    edit(bundle, lambda tree: tree.update(stages={}))
 
 
 TAMPERED = {
@@ -124,10 +347,73 @@ TAMPERED = {
         lambda b: edit(b, lambda t: model_of(t)["input"].update(dtype="int8")),
         "input tensor",
     ),
-    "no model for the stage": (lambda b: edit(b, lambda t: t.update(stages={})), "no onnx model"),
-    "a stage that is none": (two_files, "more"),
+    "no model for the stage": (no_models, "no onnx model"),
+    "a stage that is none": (another_stage, "more"),
     "another model": (other_model, "golden vectors.*not reproduced"),
-    "not a model": (not_a_model, "will not load"),
+    "not a model": (lambda b: remodel(b, b"junk" * 100), "not an ONNX file"),
+    "empty model": (lambda b: remodel(b, b""), "not an ONNX file"),
+    "model truncated": (
+        lambda b: remodel(b, (b / MODEL).read_bytes()[:-20]),
+        "not an ONNX file|will not load",
+    ),
+    "not a model that it says it is": (
+        lambda b: remodel(b, (b / MODEL).read_bytes().replace(b"Mul", b"Mux")),
+        "will not load",
+    ),
+    "weights beside the bundle": (external(lambda w: f"../{w.name}"), "external data"),
+    "weights by an absolute path": (external(str), "external data"),
+    "weights in the working directory": (
+        external(os.path.relpath),
+        "external data",
+    ),
+    "weights of a branch elsewhere": (external_in_a_branch, "external data"),
+    "output is not a number": (not_a_number, "NaN"),
+    "output is infinite": (infinite, "NaN"),
+    "output of another rank": (other_rank, "output tensor|gives|will not load"),
+    "manifest is a link": (link(MANIFEST), "is a link"),
+    "model is a link": (link(MODEL), "is a link"),
+    "manifest is a pipe": (pipe(MANIFEST), "no plain file"),
+    "model is a pipe": (pipe(MODEL), "no plain file"),
+    "golden vectors are a pipe": (pipe(GOLDEN), "no plain file"),
+    "model is a directory": (folder, "directory|no plain file"),
+    "model truncated on the way": (truncate(MODEL), "SHA-256"),
+    "golden vectors truncated": (truncate(GOLDEN), "SHA-256"),
+    "manifest too large": (oversize(MANIFEST), "8589934592 bytes, at most 1048576"),
+    "golden vectors too large": (oversize(GOLDEN), "8589934592 bytes, at most"),
+    "model too large": (oversize(MODEL), "8589934592 bytes, at most"),
+    "unknown file": (lambda b: (b / "run.sh").touch(), r"run\.sh"),
+    "hidden file": (lambda b: (b / ".hidden").touch(), r"\.hidden"),
+    "unknown directory": (lambda b: (b / "more").mkdir(), "more"),
+    "names that differ in case only": (case_clash, "two files of one name"),
+    "model called like the manifest": (
+        lambda b: edit(b, lambda t: model_of(t).update(file=MANIFEST)),
+        "two files of one name",
+    ),
+    "golden vectors that unpack to a quarter of a gigabyte": (bomb, "unpacks to 268435"),
+    "golden vectors that lie about it": (liar, "CRC|says"),
+    "golden vectors in too many pieces": (crowd, "more than 256 arrays"),
+    "an array twice": (twins, "twice"),
+    "an array of objects": (pickled, "objects"),
+    "an array larger than the file": (giant, "says"),
+    "fewer labels": (lambda b: edit(b, lambda t: t["labels"].pop()), "2 labels.*3 of machine_con"),
+    "other labels": (
+        lambda b: edit(b, lambda t: t["labels"].reverse()),
+        "labels.*not the 3 of machine_condition",
+    ),
+    "clears above its threshold": (point(clear_threshold=1.1), "clears below 1.1, raises at 1.0"),
+    "no scales": (point(scales={}), "operating point.*spectrum"),
+    "a scale of zero": (
+        point(scales={"spectrum": 0.0, "impulses": 1.0, "level": 1.0}),
+        "above 0.*spectrum",
+    ),
+    "batches of two": (
+        lambda b: edit(b, lambda t: model_of(t)["input"].update(shape=[2, 32])),
+        "takes",
+    ),
+    "quantized otherwise": (
+        lambda b: edit(b, lambda t: model_of(t)["output"].update(scale=0.1, zero_point=0)),
+        "output tensor",
+    ),
     "other golden outputs": (
         lambda b: regolden(b, lambda a: a.update({"spectrum.onnx": a["spectrum.onnx"] + 0.01})),
         "golden vectors.*not reproduced",
@@ -148,7 +434,19 @@ TAMPERED = {
     "golden rate left out": (lambda b: regolden(b, lambda a: a.pop("rate_hz")), "rate_hz"),
     "golden windows too short": (
         lambda b: regolden(b, lambda a: a.update(windows=a["windows"][:, :10])),
-        "golden",
+        "golden window 0 cannot be judged: too_short",
+    ),
+    "golden windows of NaN": (
+        lambda b: regolden(b, lambda a: a.update(windows=a["windows"] * np.nan)),
+        "golden window 0 cannot be judged: not_finite",
+    ),
+    "no golden windows": (
+        lambda b: regolden(b, lambda a: a.update(windows=a["windows"][:0])),
+        "not golden vectors",
+    ),
+    "golden windows of text": (
+        lambda b: regolden(b, lambda a: a.update(windows=a["windows"].astype("U8"))),
+        "not golden vectors",
     ),
 }
 
@@ -171,6 +469,64 @@ def test_a_tampered_bundle_is_refused_with_its_reason(bundle, tamper, reason):
     assert "\n" not in str(error.value)
 
 
+def test_any_flipped_bit_is_refused(bundle):
+    """Two hundred of them, anywhere in any file; each bit is mended before the next is flipped."""
+    chance = random.Random(4)
+    files = sorted(bundle.iterdir())
+    assert len(files) == 3
+    for _ in range(200):
+        file = chance.choice(files)
+        at, bit = chance.randrange(file.stat().st_size), chance.randrange(8)
+        flip(file, at, bit)
+        with pytest.raises(BundleError, match=file.name):
+            Bundle.open(bundle, "onnx")
+        flip(file, at, bit)
+    Bundle.open(bundle, "onnx")
+
+
+@pytest.mark.parametrize("tamper", [bomb, liar, crowd, giant, oversize(MODEL)])
+def test_what_would_fill_the_memory_is_refused_before_it_does(bundle, tamper):
+    """Measured: Python and NumPy never hold more than a few megabytes, nor take long over it."""
+    tamper(bundle)
+    tracemalloc.start()
+    begun_s = time.monotonic()
+    try:
+        with pytest.raises(BundleError):
+            Bundle.open(bundle, "onnx")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 32 << 20
+    assert time.monotonic() - begun_s < 5
+
+
+def test_the_runtime_itself_would_have_read_files_elsewhere(bundle, monkeypatch):
+    """Why an ONNX file is looked through before it is loaded."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    external(lambda weights: weights.name)(bundle)
+    monkeypatch.chdir(bundle.parent)
+    raw = (bundle / MODEL).read_bytes()
+    session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": np.ones((1, 32), np.float32)})
+    np.testing.assert_array_equal(y, np.full((1, 32), 0.5, np.float32))
+    with pytest.raises(BundleError, match="external data"):
+        Bundle.open(bundle, "onnx")
+
+
+def test_a_link_is_followed_once(bundle, tmp_path):
+    """It may be swapped for another bundle at any time."""
+    (tmp_path / "current").symlink_to(bundle)
+    assert Bundle.open(tmp_path / "current", "onnx").path == bundle
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(BundleError, match="no bundle here"):
+        Bundle.open(tmp_path / "loop", "onnx")
+
+
+def test_it_knows_how_long_a_window_takes_here(bundle):
+    """The fastest of the golden windows, so that a busy moment does not count."""
+    assert 0 < Bundle.open(bundle, "onnx").window_s < 1
+
+
 def test_an_engine_that_the_bundle_has_no_model_for_is_refused(bundle):
     """Asked for by the config."""
     with pytest.raises(BundleError, match="no tflite model for stage 'spectrum'"):
@@ -182,7 +538,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones(bundle):
     opened = Bundle.open(bundle)
     model = opened.manifest.stages["spectrum"]["onnx"]
     with pytest.raises(BundleError, match="no engine 'abacus'; known: onnx, tflite"):
-        engines.open_engine("abacus", bundle / MODEL, model)
+        engines.open_engine("abacus", b"", model)
 
 
 def test_a_failing_runtime_is_an_engine_error(bundle):

@@ -325,7 +325,7 @@ def fitted(request, tmp_path_factory):
             file = folder / f"{name.upper()}.{engine}"
             tensors = check(file, weights=1)
             about = ModelFile(file.name, bundle.sha256(file), file.stat().st_size, *tensors)
-            engines[engine] = open_engine(engine, file, about)
+            engines[engine] = open_engine(engine, file.read_bytes(), about)
         outputs = backend.as_model(model)(rows)
         made[name] = Fitted(before, history["val_loss"][-1], rows, outputs, engines)
     return made
