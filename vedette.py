@@ -17,6 +17,7 @@ VERBS = {
     "check": ("edge.__main__", "validate a device's config and its bundles before they run"),
     "bench": ("edge.__main__", "time a bundle on this very device"),
     "collect": ("collector.__main__", "the central side: store alerts, acknowledge, show the page"),
+    "site": ("collector.site", "certificates for broker and devices, made here; revocation"),
 }
 
 _HELP = """usage: vedette VERB [options]
