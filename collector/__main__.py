@@ -19,6 +19,7 @@ from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
 from collector.store import Store, StoreError
 from contract import messages
+from contract.tls import Context, is_loopback
 
 if TYPE_CHECKING:
     import paho.mqtt.client as mqtt
@@ -28,7 +29,8 @@ _LOG = logging.getLogger("vedette.collect")
 _STOP_S = 0.6
 
 _EXAMPLE = """example:
-  vedette collect --host broker.local --db /var/lib/vedette/collector.db
+  vedette collect --host broker.local --db /var/lib/vedette/collector.db \\
+    --ca-file ca.pem --cert-file cert.pem --key-file key.pem
   and open http://127.0.0.1:8080/
 
 exit codes: 0 stopped by a signal, 1 failed, 2 wrong usage, 78 wrong configuration
@@ -39,17 +41,22 @@ def main(verb: str, argv: list[str]) -> int:
     """Run the collector until a signal stops it; the exit code is returned."""
     args = _parser(verb).parse_args(argv)
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(message)s", level=logging.INFO)
+    files = (args.ca_file, args.cert_file, args.key_file)
+    is_tls = not args.no_tls and (any(files) or not is_loopback(args.host))
     options = broker.BrokerOptions(
         host=args.host,
-        port=args.port,
+        port=args.port or (8883 if is_tls else 1883),
         version=args.mqtt_version,
         client_id=args.client_id or f"{args.prefix}-collector",
         username=args.username,
         password_file=args.password_file,
         ca_file=args.ca_file,
+        cert_file=args.cert_file,
+        key_file=args.key_file,
     )
     try:
-        client = broker.make_client(options)
+        context = broker.make_context(options) if is_tls else None
+        client = broker.make_client(options, context)
         listener = _listen(args.http_host, args.http_port)
         store = _open(args.db, listener)
     except (OSError, ValueError, StoreError) as error:
@@ -63,13 +70,14 @@ def main(verb: str, argv: list[str]) -> int:
         else f"page at {url}, messages in {args.db}\n"
     )
     sys.stdout.flush()
-    return _serve(store, client, options, listener, args.prefix)
+    return _serve(store, client, options, context, listener, args.prefix)
 
 
 def _serve(
     store: Store,
     client: mqtt.Client,
     options: broker.BrokerOptions,
+    context: Context | None,
     listener: socket.socket,
     prefix: str,
 ) -> int:
@@ -89,7 +97,13 @@ def _serve(
         signal.signal(number, lambda *_: stopping.set())
 
     measured = Metrics()
-    ingest = Ingest(client, store, prefix=prefix, observe=measured.observe)
+    ingest = Ingest(
+        client,
+        store,
+        prefix=prefix,
+        observe=measured.observe,
+        refusal=lambda: context.refusal if context else None,
+    )
     measured.registry.register(StoreMetrics(store.path, ingest))
     app = web.make_app(store.path, ingest, measured, stopping)
     server = uvicorn.Server(
@@ -167,13 +181,16 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     mqtt_broker = parser.add_argument_group("broker")
     add = mqtt_broker.add_argument
     add("--host", default="127.0.0.1", help="of the MQTT broker (default %(default)s)")
-    add("--port", type=_port, default=1883, help="of the MQTT broker (default %(default)s)")
+    add("--port", type=_port, help="of the MQTT broker (default 8883 with TLS, 1883 without)")
     add("--mqtt-version", choices=("5", "3.1.1"), default="5", help="default %(default)s")
     add("--prefix", type=_prefix, default="vedette", help="first part of all topics")
     add("--client-id", help="names the session at the broker (default PREFIX-collector)")
     add("--username", help="at the broker")
-    add("--password-file", type=Path, help="file that holds the password and nothing else")
-    add("--ca-file", type=Path, help="certificate that signed the broker's; turns TLS on")
+    add("--password-file", type=Path, help="the password and nothing else, mode 600")
+    add("--ca-file", type=Path, help="certificate of the site, by which the broker's is checked")
+    add("--cert-file", type=Path, help="the collector's own certificate")
+    add("--key-file", type=Path, help="the private key of it, mode 600")
+    add("--no-tls", action="store_true", help="send in the open, to another machine as well")
     add = parser.add_argument
     add("--db", type=Path, default=Path("collector.db"), help="database (default ./%(default)s)")
     add("--http-host", default="127.0.0.1", help="address of the page (default %(default)s)")

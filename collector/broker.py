@@ -11,6 +11,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from contract import tls
+from contract.tls import Setting
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -37,13 +40,42 @@ class BrokerOptions:
     username: str | None = None
     password_file: Path | None = None
     ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
-def make_client(options: BrokerOptions) -> mqtt.Client:
+def make_context(options: BrokerOptions) -> tls.Context:
+    """What TLS needs.
+
+    Raises:
+        TlsError: a file was not given or cannot be used; the text names the option.
+    """
+    files = {
+        f"--{name}-file": path
+        for name, path in (
+            ("ca", options.ca_file),
+            ("cert", options.cert_file),
+            ("key", options.key_file),
+        )
+    }
+    # a user name with a password is the other way to be known at the broker
+    is_named = options.username and not (options.cert_file or options.key_file)
+    needed = ["--ca-file"] if is_named else [*files]
+    if missing := [option for option in needed if files[option] is None]:
+        fix = "fix: the files of `vedette site add NAME --role collector`, or --no-tls"
+        raise tls.TlsError(f"--host {options.host}: TLS needs {' and '.join(missing)}; {fix}")
+    ca, cert, key = (
+        Setting(f"{option} {path}", path) if path else None for option, path in files.items()
+    )
+    assert ca is not None
+    return tls.make_context(ca, cert, key)
+
+
+def make_client(options: BrokerOptions, context: tls.Context | None) -> mqtt.Client:
     """A client that is not connected yet.
 
     Raises:
-        OSError: the password or certificate file cannot be read, or is none; the text names it.
+        TlsError: the password file cannot be read, or others can read it; the text names it.
     """
     is_v5 = options.version == "5"
     client = mqtt.Client(
@@ -56,13 +88,16 @@ def make_client(options: BrokerOptions) -> mqtt.Client:
     if options.username is not None:
         password = None
         if options.password_file is not None:
-            password = options.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+            file = Setting(f"--password-file {options.password_file}", options.password_file)
+            password = file.read_secret().rstrip("\r\n")
         client.username_pw_set(options.username, password)
-    if options.ca_file is not None:
-        try:
-            client.tls_set(ca_certs=str(options.ca_file))
-        except OSError as error:  # that of the TLS library names no file
-            raise OSError(f"--ca-file {options.ca_file}: {error}") from None
+    if context is not None:
+        client.tls_set_context(context)
+
+        def forget(*_: object) -> None:
+            context.refusal = None
+
+        client.on_pre_connect = forget
     client.reconnect_delay_set(min_delay=1, max_delay=15)
     client.max_inflight_messages_set(RECEIVE_MAXIMUM)
     client.max_queued_messages_set(ACKS_WAITING)

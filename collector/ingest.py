@@ -68,6 +68,7 @@ class Ingest:
         prefix: first part of all topics.
         observe: called after each commit with its duration in seconds, the messages in it, and the
             time written on their rows, ns since 1970.
+        refusal: why TLS with the broker did not come about, or None.
         now_ns: the wall clock, nanoseconds since 1970.
 
     Attributes:
@@ -83,6 +84,7 @@ class Ingest:
         *,
         prefix: str,
         observe: Callable[[float, list[Received], int], None],
+        refusal: Callable[[], str | None] = lambda: None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.broker_trouble: str | None = (
@@ -94,6 +96,7 @@ class Ingest:
         self._store = store
         self._prefix = prefix
         self._observe = observe
+        self._refusal = refusal
         self._now_ns = now_ns
         self._queue: queue.Queue[_Arrival] = queue.Queue(QUEUE_MESSAGES)
         self._connection = 0
@@ -131,11 +134,11 @@ class Ingest:
     def on_disconnect(self, _: Client, __: object, ___: object, reason: Any, ____: object) -> None:
         """Forget the connection: what came over it can no longer be acknowledged to the broker."""
         self._connection += 1
-        self._trouble(f"connection to the broker lost: {reason}")
+        self._trouble(f"connection to the broker lost: {self._refusal() or reason}")
 
     def on_connect_fail(self, _: Client, __: object) -> None:
         """Note that no broker answered."""
-        self._trouble("no broker answers at the address; trying again")
+        self._trouble(self._refusal() or "no broker answers at the address; trying again")
 
     def on_message(self, _: Client, __: object, message: Any) -> None:
         """Enqueue one message; when the queue is full a score is dropped, anything else waits."""

@@ -58,9 +58,8 @@ def main(verb: str, argv: list[str]) -> int:
         return 0
     sys.stdout.writelines(f"{line}\n" for line in _table(registry, names, now))
     if args.command != "list":
-        sys.stdout.writelines(
-            f"{line}\n" for line in _next_steps(registry, args, names, is_changed)
-        )
+        steps = _next_steps(registry, args, names, is_changed=is_changed)
+        sys.stdout.writelines(f"{step}\n" for step in steps)
     _warn(registry, now)
     return 0
 
