@@ -62,6 +62,7 @@ while count == 0 or made < count:
         try:
             outbox.put(message)
         except OutboxFullError:
+            print("outbox full", file=sys.stderr, flush=True)
             time.sleep(0.1)
         else:
             break
