@@ -18,22 +18,24 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What one inference sees: a fixed stretch of samples.
+    """What one inference sees: a fixed stretch of samples, or an image.
 
     Attributes:
         source: name of the source that made it.
         seq: number of the window in its source, from 0; a jump means windows were dropped.
         t_ns: when the last sample was taken, nanoseconds on the source's own monotonic clock.
         wall_ns: wall clock when the window was complete on this device, nanoseconds since 1970.
-        data: (samples, channels) float32 in the unit of the sensor.
-        rate_hz: sample rate of `data`.
+        data: (samples, channels) float32 in the unit of the sensor; of images (height, width, 3)
+            uint8, RGB.
+        rate_hz: sample rate of `data`; of images, the frames per second the camera delivers just
+            now, 0 where that is not known.
     """
 
     source: str
     seq: int
     t_ns: int
     wall_ns: int
-    data: Floats
+    data: Array
     rate_hz: float
 
 
@@ -133,6 +135,41 @@ class SignalSpec:
 
 
 @dataclass(frozen=True)
+class ImageSpec:
+    """What a workload needs of a picture.
+
+    Attributes:
+        min_height: fewest rows.
+        min_width: fewest columns.
+        example_height: of a typical picture, for tests and benchmarks.
+        example_width: likewise.
+    """
+
+    min_height: int
+    min_width: int
+    example_height: int
+    example_width: int
+
+    def refuse(self, window: Window) -> str | None:
+        """Why `window` must not be judged, in one word for a counter; None if it may be."""
+        x = window.data
+        if x.dtype != np.uint8 or x.ndim != 3 or x.shape[2] != 3:
+            return "not_an_image"
+        if x.shape[0] < self.min_height or x.shape[1] < self.min_width:
+            return "too_small"
+        return None
+
+    def example(self, seed: int) -> Window:
+        """A picture of noise of the typical size: enough to time and to type-check."""
+        shape = (self.example_height, self.example_width, 3)
+        data = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+        return Window("example", 0, 0, 0, data, 0.0)
+
+
+InputSpec = SignalSpec | ImageSpec
+
+
+@dataclass(frozen=True)
 class Stage:
     """One step of a workload: prepare, run a model or none, interpret.
 
@@ -205,7 +242,7 @@ class Workload:
 
     name: str
     revision: int
-    input: SignalSpec
+    input: InputSpec
     stages: tuple[Stage, ...]
     judge: Callable[[Detections, Profile], Detections]
     policy: Callable[[OperatingPoint], Policy]
