@@ -1,0 +1,160 @@
+"""What was raised, by the devices' logs; what was stored, by the collectors' files; the difference.
+
+The two have nothing in common but the ids: a log line is written once the outbox has committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# of the service, `INFO edge.service: alert ID stored as 7`; of tests/system/alert_device.py, `ID 7`
+_LINE = re.compile(rb"^(?:.* alert )?([0-9a-f]{32}) (?:stored as )?\d+$", re.MULTILINE)
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An alert by its device's own word, and when we read it, on two clocks."""
+
+    id: str
+    device: str
+    wall_ns: int
+    mono_s: float
+
+
+class Oracle:
+    """Reads the devices' logs as they are written."""
+
+    def __init__(self, logs: dict[str, Path]) -> None:
+        """Begin to read.
+
+        Args:
+            logs: by device.
+        """
+        self._logs = logs
+        self._offsets = dict.fromkeys(logs, 0)
+        self._raised: dict[str, Raised] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="oracle", daemon=True)
+        self._thread.start()
+
+    def raised(self) -> list[Raised]:
+        """All so far."""
+        return list(self._raised.values())
+
+    def close(self) -> None:
+        """Read what is left, then no more."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_POLL_S):
+            self._read()
+        self._read()
+
+    def _read(self) -> None:
+        for device, log in self._logs.items():
+            if not log.exists():  # not started yet
+                continue
+            with log.open("rb") as file:
+                file.seek(self._offsets[device])
+                text = file.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._offsets[device] += len(whole)
+            now_ns, now_s = time.time_ns(), time.monotonic()
+            for found in _LINE.finditer(whole):
+                name = found[1].decode()
+                self._raised.setdefault(name, Raised(name, device, now_ns, now_s))
+
+
+@dataclass
+class Stored:
+    """What one or more collectors' databases hold.
+
+    Attributes:
+        at_ns: by alert id, when it was first stored.
+        doubled: ids that are in one database more than once.
+        reused: places in a device's order that two different alerts claim.
+        redelivered: copies the collectors recognised and did not store again.
+    """
+
+    at_ns: dict[str, int] = field(default_factory=dict)
+    doubled: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+    redelivered: int = 0
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[sqlite3.Connection]:
+    db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+def stored(paths: Iterable[Path]) -> Stored:
+    """Read the databases as they are now."""
+    all_of_them = Stored()
+    for path in paths:
+        if not path.exists():
+            continue
+        with _open(path) as db:
+            rows = db.execute(
+                "SELECT id, stored_ns, device, boot, seq FROM message WHERE kind = 'alert'"
+            ).fetchall()
+            counted = db.execute("SELECT value FROM counter WHERE name = 'redelivered'").fetchone()
+        all_of_them.redelivered += counted[0] if counted else 0
+        for name, stored_ns, *_ in rows:
+            first_ns = all_of_them.at_ns.get(name, stored_ns)
+            all_of_them.at_ns[name] = min(first_ns, stored_ns)
+        ids = Counter(name for name, *_ in rows)
+        all_of_them.doubled += [name for name, count in ids.items() if count > 1]
+        places = Counter((device, boot, seq) for _, _, device, boot, seq in rows)
+        all_of_them.reused += [f"{d}:{s}" for (d, _, s), count in places.items() if count > 1]
+    return all_of_them
+
+
+def redelivered(paths: Iterable[Path]) -> int | None:
+    """Copies recognised so far; None while a database cannot be read."""
+    total = 0
+    try:
+        for path in paths:
+            with _open(path) as db:
+                row = db.execute("SELECT value FROM counter WHERE name = 'redelivered'").fetchone()
+            total += row[0] if row else 0
+    except sqlite3.Error:
+        return None
+    return total
+
+
+def has_message(paths: Iterable[Path], device: str, span_ns: tuple[int, int]) -> bool:
+    """Whether a stored message of this device bears a time in this span."""
+    for path in paths:
+        with _open(path) as db:
+            if db.execute(
+                "SELECT 1 FROM message WHERE device = ? AND ts_ns BETWEEN ? AND ? LIMIT 1",
+                (device, *span_ns),
+            ).fetchone():
+                return True
+    return False
+
+
+def shorten_logs(paths: Iterable[Path]) -> bool:
+    """Fold the databases' write-ahead logs into them, so that the next commit needs new space."""
+    try:
+        for path in paths:
+            with contextlib.closing(sqlite3.connect(path, timeout=1.0)) as db:
+                if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return False  # somebody reads or writes
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL  # as it is to become
+    return True
