@@ -13,6 +13,7 @@ from contract.messages import Stamp
 
 _RELEASED_NS = 1_760_000_000 * 10**9  # October 2025: no wall clock before it can be right
 _STEP_NS = 10**9  # a wall clock that falls back by more than this has been set
+_LONG_AGO_NS = 600 * 10**9  # no window is older when its message is stamped
 _TIME_ERROR = 5  # adjtimex(2): the kernel's clock is not synchronised
 
 
@@ -79,10 +80,12 @@ class Clock:
     def _stamp(self, seq: int, wall_ns: int | None, window: int | None) -> Stamp:
         now_ns, mono_ns = self._wall_ns(), self._mono_ns()
         synced = self._check(now_ns)
-        then_ns = now_ns if wall_ns is None else wall_ns
+        ago_ns = 0 if wall_ns is None else now_ns - wall_ns
+        if not 0 <= ago_ns <= _LONG_AGO_NS:  # the clock was set in between
+            ago_ns = 0
         return Stamp(
-            ts_ns=max(then_ns, 0),
-            mono_ns=max(mono_ns - max(now_ns - then_ns, 0), 0),
+            ts_ns=max(now_ns - ago_ns, 0),
+            mono_ns=max(mono_ns - ago_ns, 0),
             boot_id=self.boot_id,
             seq=seq,
             clock_synced=synced,

@@ -281,5 +281,7 @@ class Publisher:
         message_id = self._id_of.pop(mid, "")
         if reason.is_failure:
             self.refused += 1
-            self._in_flight.refused(message_id, f"refused by the broker: {reason}")
             log.warning("broker refused message %s: %s", message_id, reason)
+            self._in_flight.answered(message_id, f"refused by the broker: {reason}")
+        else:
+            self._in_flight.answered(message_id)

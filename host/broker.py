@@ -62,13 +62,16 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-def start(folder: Path, *, embedded: bool = False, port: int | None = None) -> Broker:
+def start(
+    folder: Path, *, embedded: bool = False, port: int | None = None, options: str = ""
+) -> Broker:
     """Start a broker on the loopback address and wait until it takes connections.
 
     Args:
         folder: for its configuration, log and database.
         embedded: the pure Python one even where Mosquitto is installed.
         port: None: a free one.
+        options: lines for Mosquitto's configuration, over those here.
 
     Raises:
         BrokerError: it ended at once or took no connection in time.
@@ -79,7 +82,9 @@ def start(folder: Path, *, embedded: bool = False, port: int | None = None) -> B
     if mosquitto:
         config = folder / "mosquitto.conf"
         user = "user root\n" if os.geteuid() == 0 else ""
-        config.write_text(_MOSQUITTO.format(port=port, folder=folder, user=user), encoding="utf-8")
+        config.write_text(
+            _MOSQUITTO.format(port=port, folder=folder, user=user) + options, encoding="utf-8"
+        )
         command = [mosquitto, "-c", str(config)]
     else:
         command = [sys.executable, "-m", "host.broker", str(port)]

@@ -92,6 +92,13 @@ def test_a_time_in_the_future_does_not_push_the_monotonic_time_forward(fake, clo
     assert clock.stamp(wall_ns=fake.wall + 10**12).mono_ns == fake.mono
 
 
+def test_a_clock_set_between_window_and_message_does_not_reach_the_monotonic_time(fake, clock):
+    """From 1970 to now: the collector dates by `mono_ns` what came before."""
+    then_ns = 60 * 10**9
+    stamp = clock.stamp(wall_ns=then_ns)
+    assert (stamp.ts_ns, stamp.mono_ns) == (fake.wall, fake.mono)
+
+
 def test_the_boot_id_is_that_of_the_kernel():
     """The same for every service of one boot."""
     assert Clock(first_seq=1).boot_id == Clock(first_seq=1).boot_id

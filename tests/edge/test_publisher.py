@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from edge_collector import Collector
 from real_broker import until
 
 from contract import messages
@@ -19,6 +21,7 @@ from edge.config import Mqtt
 from edge.errors import ConfigError
 from edge.outbox import Outbox
 from edge.publisher import Publisher
+from host import broker, ports
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = Address("vedette", "d1", "p")
@@ -46,11 +49,11 @@ class Device:
         self.outbox.close()
         self.publisher.close()
 
-    def encode(self):
+    def encode(self, *, pipeline="p", workload="w", label="l"):
         body = Alert(
-            workload="w", state="raised", label="l", score=2.0, threshold=1.0, hits=1, of=1
+            workload=workload, state="raised", label=label, score=2.0, threshold=1.0, hits=1, of=1
         )
-        return messages.encode(body, ADDRESS, self.clock.stamp())
+        return messages.encode(body, Address("vedette", "d1", pipeline), self.clock.stamp())
 
     def alert(self, message=None) -> str:
         message = message or self.encode()
@@ -64,7 +67,7 @@ class Device:
 
 
 def at(broker, **options) -> Mqtt:
-    return Mqtt(host=broker.host, port=broker.port, **{"resend_s": 0.3, **options})
+    return Mqtt(host="127.0.0.1", port=broker.port, **{"resend_s": 0.3, **options})
 
 
 @pytest.mark.broker
@@ -138,6 +141,87 @@ def test_a_broker_that_comes_later_is_found(tmp_path, mosquitto, collector):
         time.sleep(0.2)
         mosquitto.start()
         until(lambda: device.rows == 0, within_s=40)
+
+
+@pytest.mark.broker
+def test_what_waited_for_the_connection_is_marked_and_what_did_not_is_not(
+    tmp_path, mosquitto, collector
+):
+    """So that nobody sounds a horn for old news."""
+    mosquitto.stop()
+    with Device(tmp_path, at(mosquitto)) as device:
+        old = device.alert()
+        time.sleep(0.2)
+        mosquitto.start()
+        until(lambda: device.rows == 0, within_s=40)
+        new = device.alert()
+        until(lambda: device.rows == 0)
+    marks = {message.id: message.replayed for message in collector.got}
+    assert (marks[old], marks[new]) == (True, False)
+
+
+@pytest.fixture
+def strict_broker(tmp_path):
+    """Takes no packet over 2 kB, and nothing under `vedette/d1/secret/`."""
+    if broker.find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
+    port = ports.free_port()
+    acl = tmp_path / "acl"
+    acl.write_text("topic deny vedette/d1/secret/#\ntopic readwrite #\n")
+    acl.chmod(0o644)
+    options = f"message_size_limit 2000\nacl_file {acl}\n"
+    running = broker.start(tmp_path / "strict", port=port, options=options)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def strict_collector(strict_broker):
+    listening = Collector("127.0.0.1", strict_broker.port)
+    yield listening
+    listening.close()
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_message_that_makes_the_broker_hang_up_holds_up_no_others(
+    tmp_path, strict_broker, strict_collector, monkeypatch
+):
+    """It ends alone, behind all others, and at last among the dead letters."""
+    monkeypatch.setattr("edge.in_flight._STRIKES", 2)
+    with Device(tmp_path, at(strict_broker)) as device:
+        small = [device.alert() for _ in range(20)]
+        huge = device.encode(label="x" * 250, workload="y" * 250)
+        huge = dataclasses.replace(huge, payload=huge.payload[:-1] + b" " * 3000 + b"}")
+        device.alert(huge)
+        small += [device.alert() for _ in range(20)]
+        until(lambda: set(strict_collector.ids("alert")) == set(small), within_s=60)
+        while not device.outbox.health().dead:
+            small.append(device.alert())  # life goes on meanwhile
+            time.sleep(0.3)
+        until(lambda: device.rows == 0, within_s=60)
+    assert set(strict_collector.ids("alert")) == set(small)
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_a_message_the_broker_may_not_pass_on_is_put_aside(
+    tmp_path, strict_broker, strict_collector, monkeypatch, version
+):
+    """MQTT 5 says so; under 3.1.1 it is confirmed, and only the acknowledgement is missing."""
+    monkeypatch.setattr("edge.in_flight._STRIKES", 3)
+    monkeypatch.setattr("edge.in_flight._MAX_RESEND_S", 0.5)
+    with Device(tmp_path, at(strict_broker, version=version)) as device:
+        denied = device.alert(device.encode(pipeline="secret"))
+        sent = []
+        while not device.outbox.health().dead:
+            sent.append(device.alert())
+            time.sleep(0.1)
+        until(lambda: device.rows == 0)
+        assert (device.publisher.refused > 0) == (version == "5")
+    assert denied not in strict_collector.ids("alert")
+    assert set(strict_collector.ids("alert")) == set(sent)
 
 
 @pytest.mark.broker
