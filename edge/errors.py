@@ -9,6 +9,10 @@ class ConfigError(VedetteError, ValueError):
     """A person must act; the service exits with 78 and is not restarted."""
 
 
+class BusyError(VedetteError):
+    """Another process has what we need; it ends some time, so the service is started again."""
+
+
 class BundleError(VedetteError, ValueError):
     """A model was refused; the previous bundle keeps serving."""
 

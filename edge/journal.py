@@ -100,6 +100,7 @@ class Journal:
         self.size_bytes = self._file.tell()
         self.mark = 0
         self.is_whole = True
+        self._is_kept = True  # the last time that was tried
 
     def append(self, rows: Iterable[Row]) -> None:
         """Write rows behind the others; on a full disk they have only their first copy."""
@@ -110,11 +111,13 @@ class Journal:
         if not raw:
             return
         try:
-            self._file.write(raw)
+            is_whole = self._file.write(raw) == len(raw)
+            why = "no space for all of it"
         except OSError as error:
-            if self.is_whole:
-                log.warning("no second copy on %s: %s", self._path, error.strerror)
-            self.is_whole = False
+            is_whole, why = False, error.strerror or str(error)
+        if not is_whole and self.is_whole:
+            log.warning("no second copy on %s: %s", self._path, why)
+        self.is_whole &= is_whole
         with contextlib.suppress(OSError):
             self.size_bytes = os.fstat(self._file.fileno()).st_size
 
@@ -156,10 +159,13 @@ class Journal:
             self._file.close()
             self._file = self._path.open("ab", buffering=0)
             self.size_bytes = self._file.tell()
-            self.is_whole = True
+            self.is_whole = self._is_kept = True
         except OSError as error:  # the old one still holds all of them
-            log.warning("%s cannot be shortened: %s", self._path, error.strerror)
-            fresh.unlink(missing_ok=True)
+            if self._is_kept:
+                log.warning("%s cannot be shortened: %s", self._path, error.strerror)
+            self._is_kept = False
+            with contextlib.suppress(OSError):
+                fresh.unlink()
 
     def give_up(self) -> None:
         """Empty the file, for a disk that has no room for copies."""

@@ -7,6 +7,7 @@ file is mended on the spot from what can still be read of it and from the journa
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -23,12 +24,13 @@ from typing import IO, TypeVar
 from contract.messages import MAX_PAYLOAD_BYTES, Encoded, OutboxHealth
 from edge import outbox_file
 from edge.clock import boot_id
-from edge.errors import ConfigError
+from edge.errors import BusyError, ConfigError, VedetteError
 from edge.journal import DamagedError, Journal, Row
-from edge.outbox_file import OutboxFile, is_damage, is_full
+from edge.outbox_file import FAILING, OutboxFile, is_damage, is_full
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+D = TypeVar("D")
 
 _RESERVE_BYTES = 256 * 1024  # given back to a full disk so that rows can be deleted at all
 _BOOT_ID = boot_id()[:8]
@@ -39,8 +41,8 @@ _SKIP = 1_000_000  # numbers left out after damage, more than can have been forg
 _JOURNAL_BYTES = 256 * 1024  # before the journal is worth shortening
 
 
-class OutboxFullError(Exception):
-    """No space left even after giving up what may be given up; the message is not stored."""
+class OutboxFullError(VedetteError):
+    """The disk takes nothing, even after giving up what may be given up; nothing is stored."""
 
 
 class _Put:
@@ -73,7 +75,9 @@ class Outbox:
             max_bytes: most that file and journal may take together; less where the disk has less.
 
         Raises:
-            ConfigError: another process has it open, or it cannot be written.
+            ConfigError: a person must let us write there.
+            OutboxFullError: the disk takes nothing at present; it may again.
+            BusyError: another process has it open.
         """
         self._path = path
         self._max_bytes = max_bytes // 3  # the journal may become twice as large
@@ -87,20 +91,17 @@ class Outbox:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = _lock_or_refuse(path)
-            try:
+            with contextlib.ExitStack() as opened:
+                opened.callback(self._lock_file.close)
                 self._journal = Journal(path.with_suffix(".journal"))
+                opened.callback(self._journal.close)
                 self._file = self._open()
+                opened.callback(self._file.close)
                 self._count()
-            except BaseException:
-                self._lock_file.close()
-                raise
+                opened.pop_all()
             self._keep_reserve()
-        except sqlite3.OperationalError as error:
-            raise ConfigError(f"{path}: outbox cannot be written: {error}") from None
-        except OSError as error:
-            raise ConfigError(
-                f"{path}: outbox cannot be written: {error.strerror}; fix: device.state_dir"
-            ) from None
+        except FAILING as error:
+            raise _refusal(path, error) from None
 
     @property
     def last_seq(self) -> int:
@@ -159,39 +160,37 @@ class Outbox:
     def waiting(self, *, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows with `seq` above `after`, oldest first."""
         with self._lock:
-            return self._mended(lambda file: file.rows(after=after, limit=limit))
+            return self._unless_failing(lambda file: file.rows(after=after, limit=limit), [])
 
     def done(self, seqs: Iterable[int]) -> None:
         """Delete what the collector has stored; numbers that are gone are passed over."""
         numbers = list(seqs)
         with self._lock:
-            try:
-                gone = self._mended(lambda file: file.delete(numbers))
-            except sqlite3.OperationalError as error:
-                if not is_full(error):
-                    raise
-                self._reserve.unlink(missing_ok=True)  # the resend will bring the same rows again
+            gone = self._unless_failing(lambda file: file.delete(numbers), None)
+            if gone is None:  # the resend will bring the same rows again
+                self._give_back_reserve()
                 return
             self.acknowledged += len(gone)
             self._forget(gone)
             self._keep_reserve()
 
+    def set_last_seq(self, seq: int) -> None:
+        """From now on `last_seq` is at least this; for numbers whose rows never come here."""
+        with self._lock:
+            self._unless_failing(lambda file: file.set_high(seq), None)
+            self._note(seq)
+
     def bury(self, seq: int, reason: str) -> None:
         """Put a row aside that is refused again and again, so that it holds up no others."""
         with self._lock:
-            try:
-                self._mended(lambda file: file.bury(seq, reason))
-            except sqlite3.OperationalError as error:
-                if not is_full(error):
-                    raise
-            else:
-                self._count()
+            self._unless_failing(lambda file: file.bury(seq, reason), None)
+            self._unless_failing(lambda _file: self._count(), None)
 
     def health(self) -> OutboxHealth:
         """What waits, for `Health`; follows the disk, which others fill too."""
         with self._lock:
-            max_bytes = self._file.limit()
-            oldest = self._mended(lambda file: file.rows(after=0, limit=1))
+            max_bytes = self._unless_failing(OutboxFile.limit, 0)
+            oldest = self._unless_failing(lambda file: file.rows(after=0, limit=1), [])
             return OutboxHealth(
                 rows=sum(self._rows.values()),
                 bytes=sum(self._bytes.values()),
@@ -237,7 +236,7 @@ class Outbox:
                 self._mended(
                     lambda file: file.insert(rows, states, durable=bool(precious or states))
                 )
-            except sqlite3.OperationalError as error:
+            except FAILING as error:
                 if not is_full(error):
                     raise
                 if not self._make_space(kinds):
@@ -248,20 +247,20 @@ class Outbox:
             self._rows[row.kind] += 1
             self._bytes[row.kind] += len(row.payload)
         self._journal.append(precious)
-        if rows and rows[-1].seq > self._journal.mark + _MARK_EVERY:
-            self._journal.note(rows[-1].seq)
+        if rows:
+            self._note(rows[-1].seq)
+
+    def _note(self, seq: int) -> None:
+        if seq > self._journal.mark + _MARK_EVERY:
+            self._journal.note(seq)
 
     def _make_space(self, kinds: set[str]) -> bool:
         """Give up the oldest of what matters less than, or as little as, these kinds."""
-        self._reserve.unlink(missing_ok=True)
+        self._give_back_reserve()
         for expendable in _EXPENDABLE:
-            try:
-                gone = self._mended(
-                    partial(OutboxFile.give_up, kind=expendable, count=_GIVE_UP_ROWS)
-                )
-            except sqlite3.OperationalError as error:
-                if not is_full(error):
-                    raise
+            give_up = partial(OutboxFile.give_up, kind=expendable, count=_GIVE_UP_ROWS)
+            gone = self._unless_failing(give_up, None)
+            if gone is None:
                 return False  # the reserve is spent: not even deleting works
             if gone:
                 self.dropped[expendable] += len(gone)
@@ -278,8 +277,13 @@ class Outbox:
             self._bytes[kind] -= size
         live_bytes = sum(self._bytes.values()) - self._bytes["health"]
         if self._journal.size_bytes > max(_JOURNAL_BYTES, 2 * live_bytes):
-            rows = self._mended(OutboxFile.precious)
-            self._journal.keep(rows, mark=self._file.last_seq)
+            self._renew_journal()
+
+    def _renew_journal(self) -> None:
+        """Write it anew with what is still waiting."""
+        now = self._unless_failing(lambda file: (file.precious(), file.last_seq), None)
+        if now is not None:
+            self._journal.keep(now[0], mark=now[1])
 
     # -- damage ------------------------------------------------------------------------------------
 
@@ -293,7 +297,11 @@ class Outbox:
                 log.error("outbox %s had lost its %d newest rows", self._path, len(lost))
                 file.insert(lost, {}, durable=True)
                 file.set_high(self._journal.mark + _SKIP)
-            file.revive()
+            try:
+                file.revive()
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
         except (sqlite3.DatabaseError, DamagedError) as error:
             if not is_damage(error):
                 raise
@@ -306,9 +314,18 @@ class Outbox:
         except sqlite3.OperationalError as error:
             if not is_full(error) or not self._reserve.exists():
                 raise
-            self._reserve.unlink()  # opening takes a little space too
+            self._give_back_reserve()  # opening takes a little space too
             self._journal.give_up()
             return OutboxFile(self._path, max_bytes=self._max_bytes)
+
+    def _unless_failing(self, work: Callable[[OutboxFile], T], otherwise: D) -> T | D:
+        """The outcome of `work`; `otherwise` while the disk fails it."""
+        try:
+            return self._mended(work)
+        except FAILING as error:
+            if not is_full(error):
+                raise
+            return otherwise
 
     def _mended(self, work: Callable[[OutboxFile], T]) -> T:
         """The outcome of `work`, done anew once when it meets damage."""
@@ -349,17 +366,21 @@ class Outbox:
 
     def _keep_reserve(self) -> None:
         """While the disk has plenty: the second copy whole, and a little space to have later."""
-        if shutil.disk_usage(self._path.parent).free < 2 * _RESERVE_BYTES:
-            return
-        if not self._journal.is_whole:
-            self._journal.keep(self._mended(OutboxFile.precious), mark=self._file.last_seq)
-        if self._reserve.exists():
-            return
         try:
+            if shutil.disk_usage(self._path.parent).free < 2 * _RESERVE_BYTES:
+                return
+            if not self._journal.is_whole:
+                self._renew_journal()
+            if self._reserve.exists():
+                return
             with self._reserve.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
         except OSError:
-            self._reserve.unlink(missing_ok=True)
+            self._give_back_reserve()
+
+    def _give_back_reserve(self) -> None:
+        with contextlib.suppress(OSError):  # such as a file system that has become read-only
+            self._reserve.unlink()
 
 
 def _age_s(row: Row) -> float:
@@ -375,8 +396,33 @@ def _lock_or_refuse(path: Path) -> IO[str]:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.close()
-        raise ConfigError(
+        raise BusyError(
             f"{path}: another process has this outbox open; "
             "fix: stop it, or give this device its own device.state_dir"
         ) from None
     return file
+
+
+def _refusal(path: Path, error: Exception) -> Exception:
+    """What keeps the queue from being opened: for a person to mend, to be waited for, or a bug."""
+    said = f"{path}: outbox cannot be written: {getattr(error, 'strerror', None) or error}"
+    if isinstance(error, PermissionError) or _is_denied(path):
+        whose = f"chown -R USER {path.parent}, USER being whom the service runs as"
+        return ConfigError(f"{said}; fix: {whose}")
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        return ConfigError(f"{said}; fix: device.state_dir")
+    if isinstance(error, OSError) or is_full(error):
+        return OutboxFullError(f"{said}; fix: free space there, or mount it writable")
+    return error
+
+
+def _is_denied(path: Path) -> bool:
+    """Whether a file is there that we may not write; SQLite does not say that this is why."""
+    for part in outbox_file.parts(path):
+        try:
+            os.close(os.open(part, os.O_RDWR))
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import sqlite3
 import time
@@ -32,15 +33,22 @@ INSERT INTO high VALUES (0);
 PRAGMA user_version = 2;
 """
 _VERSION = 2  # before it, a column per field and no checksums
+FAILING = (sqlite3.OperationalError, OSError)  # what `is_full` decides about
 
 
-def is_full(error: sqlite3.DatabaseError) -> bool:
-    """Whether nothing can be written at present: full, failing or read-only."""
+def is_full(error: Exception) -> bool:
+    """Whether nothing can be written at present: full, failing, read-only or locked by a person."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+    if not isinstance(error, sqlite3.OperationalError):
+        return False
     return error.sqlite_errorcode & 0xFF in {
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,
         sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
     }
 
 
@@ -174,9 +182,9 @@ class OutboxFile:
             self._db.execute("DELETE FROM dead")
 
     def set_high(self, seq: int) -> None:
-        """No number up to `seq` will be used again."""
+        """No number up to `seq` will be used again; those above will, but for those of rows."""
         with self._db:
-            self._db.execute("UPDATE high SET seq = max(seq, ?)", (seq,))
+            self._db.execute("UPDATE high SET seq = ?", (seq,))
 
     def state(self, name: str) -> bytes | None:
         """What was last stored under a name."""
@@ -230,7 +238,7 @@ def build(
         sqlite3.OperationalError: no space for it.
     """
     fresh = path.with_suffix(_FRESH)
-    for part in _parts(fresh):
+    for part in parts(fresh):
         part.unlink(missing_ok=True)
     file = OutboxFile(fresh, max_bytes=max_bytes)
     try:
@@ -246,16 +254,16 @@ def swap(path: Path) -> None:
     A kill in between leaves no file at all; the journal has the rows.
     """
     now_ns = time.time_ns()
-    for part, suffix in zip(_parts(path), ("", "-wal", "-shm"), strict=True):
+    for part, suffix in zip(parts(path), ("", "-wal", "-shm"), strict=True):
         if part.exists():
             part.replace(path.with_suffix(f".corrupt-{now_ns}{suffix}"))
     path.with_suffix(_FRESH).replace(path)
     for old in sorted(path.parent.glob(f"{path.stem}.corrupt-*[0-9]"))[:-_KEEP_ASIDE]:
-        for part in _parts(old):
+        for part in parts(old):
             part.unlink(missing_ok=True)
 
 
-def _parts(path: Path) -> tuple[Path, Path, Path]:
+def parts(path: Path) -> tuple[Path, Path, Path]:
     return path, Path(f"{path}-wal"), Path(f"{path}-shm")
 
 

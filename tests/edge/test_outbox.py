@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from contract.messages import MAX_PAYLOAD_BYTES, Encoded
-from edge.errors import ConfigError
+from edge.errors import BusyError, ConfigError
 from edge.outbox import Outbox, OutboxFullError, _Put
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,7 +153,7 @@ def test_a_second_process_is_refused_with_a_clear_error(path):
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == "1\n"
-        with pytest.raises(ConfigError, match=r"outbox\.db: another process.*device\.state_dir"):
+        with pytest.raises(BusyError, match=r"outbox\.db: another process.*device\.state_dir"):
             Outbox(path, max_bytes=PLENTY)
     finally:
         kill(child)
