@@ -1,4 +1,4 @@
-"""`vedette run`, `vedette check` and `vedette bench`: everything that happens on a device."""
+"""`vedette run`, `check`, `activate` and `bench`: everything that happens on a device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from edge import bench, check, config
+from edge import activate, bench, check, config
 from edge.errors import BundleError, ConfigError, VedetteError
 
 EX_CONFIG = 78  # sysexits.h; the unit does not restart the service after it
@@ -28,6 +28,16 @@ _CHECK = """example:
 
 Reads the config, opens every bundle and reproduces its golden vectors, opens every source and the
 state directory: whatever would stop `vedette run`, one line each, with the fix.
+"""
+_ACTIVATE = """example:
+  vedette activate bundles/new --config edge.toml --pipeline bearing
+  vedette activate --back --config edge.toml
+
+Lets the bundle prove itself on this very device, copies it beside the one that serves and swaps one
+link; the one before stays in reserve, and --back returns to it. A running service takes up the
+change at its next start: systemctl restart vedette-edge@NAME.
+
+exit codes: 0 active, 78 refused or wrong config: what served goes on serving
 """
 _BENCH = """example:
   vedette bench --bundle bundles/machine_condition --json > bench-$(hostname).json
@@ -49,6 +59,14 @@ def main(verb: str, argv: list[str]) -> int:
             return _run(arguments.config, as_json=arguments.json)
         if verb == "check":
             return check.main(arguments.config, as_json=arguments.json)
+        if verb == "activate":
+            return activate.main(
+                arguments.config,
+                new=arguments.bundle,
+                is_back=arguments.back,
+                pipeline=arguments.pipeline,
+                as_json=arguments.json,
+            )
         return bench.main(arguments.bundle, arguments.engine, arguments.seconds, arguments.json)
     except (ConfigError, BundleError) as error:
         sys.stderr.write(f"vedette {verb}: {error}\n")
@@ -73,7 +91,7 @@ def _run(path: Path, *, as_json: bool) -> int:
 
 
 def _parse(verb: str, argv: list[str]) -> argparse.Namespace:
-    epilog = {"run": _RUN, "check": _CHECK, "bench": _BENCH}[verb]
+    epilog = {"run": _RUN, "check": _CHECK, "activate": _ACTIVATE, "bench": _BENCH}[verb]
     parser = argparse.ArgumentParser(
         f"vedette {verb}", epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -92,6 +110,10 @@ def _parse(verb: str, argv: list[str]) -> argparse.Namespace:
             default=Path("/etc/vedette/edge.toml"),
             help="the device's TOML file",
         )
+    if verb == "activate":
+        parser.add_argument("bundle", type=Path, nargs="?", help="the new bundle's directory")
+        parser.add_argument("--back", action="store_true", help="return to the bundle before")
+        parser.add_argument("--pipeline", help="whose bundle; needed where there are several")
     return parser.parse_args(argv)
 
 

@@ -83,7 +83,9 @@ class Bundle:
             return replace(bundle, window_s=bundle.reproduce(golden))
         except BundleError:
             raise
-        except (*_WRONG, EngineError) as error:
+        except EngineError as error:
+            raise BundleError(f"{files.path}: fails on its golden windows: {error}") from None
+        except _WRONG as error:
             raise BundleError(f"{files.path / GOLDEN}: not golden vectors: {error}") from None
 
     def reproduce(self, golden: Mapping[str, Array]) -> float:
