@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from contract.spec import Detections, Engine, Floats, Stage, Window, Workload
+from contract.spec import Array, Detections, Engine, Floats, Stage, Window, Workload
+from edge.errors import OutputError
 from edge.profile import ProfileMemory
 
 
@@ -31,12 +32,20 @@ class Pipeline:
         }
 
     def __call__(self, window: Window) -> Detections:
-        """Judged detections of one window; none while the pipeline is still learning."""
+        """Judged detections of one window; none while the pipeline is still learning.
+
+        Raises:
+            OutputError: numbers that are not finite; the window is neither judged nor learned from.
+            EngineError: inference failed.
+        """
         found: Detections = ()
         for stage in self._workload.stages:
             start = time.perf_counter_ns()
             found = run_stage(stage, self._engines.get(stage.name), window, found)
             self.times_ns[stage.name].append(time.perf_counter_ns() - start)
+        for detection in found:
+            if detection.vector is not None:
+                _refuse_not_finite("the vectors", detection.vector)
         self.memory.check(found)
         profile = self.memory.profile
         if profile is None:
@@ -45,13 +54,19 @@ class Pipeline:
         start = time.perf_counter_ns()
         judged = self._workload.judge(found, profile)
         self.times_ns["judge"].append(time.perf_counter_ns() - start)
+        _refuse_not_finite("the scores", np.array([detection.score for detection in judged]))
         return judged
 
 
 def run_stage(stage: Stage, engine: Engine | None, window: Window, found: Detections) -> Detections:
     """One stage: prepare, run its model row by row if it has one, interpret."""
     inputs = stage.preprocess(window, found)
-    return stage.postprocess(found, inputs, run_rows(engine, inputs))
+    # before the engine too: as an integer NaN is a number like any other
+    _refuse_not_finite(f"the inputs of stage {stage.name!r}", inputs)
+    outputs = run_rows(engine, inputs)
+    if engine is not None:
+        _refuse_not_finite(f"the outputs of stage {stage.name!r}", outputs)
+    return stage.postprocess(found, inputs, outputs)
 
 
 def run_rows(engine: Engine | None, inputs: Floats) -> Floats:
@@ -59,3 +74,8 @@ def run_rows(engine: Engine | None, inputs: Floats) -> Floats:
     if engine is None or len(inputs) == 0:
         return inputs
     return np.stack([engine.run(row) for row in inputs])
+
+
+def _refuse_not_finite(what: str, numbers: Array) -> None:
+    if not np.isfinite(numbers).all():
+        raise OutputError(f"{what} are NaN or infinite")

@@ -14,6 +14,7 @@ from edge.errors import SourceError
 
 log = logging.getLogger(__name__)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
+_KEPT = 4  # profiles of other models: the one to roll back to and a few more
 
 
 class ProfileMemory:
@@ -34,7 +35,7 @@ class ProfileMemory:
         learn_windows: int,
         path: Path | None = None,
     ) -> None:
-        """Reads `path` back where it exists; a profile of another model is put aside.
+        """Reads `path` back where it exists; that of another model is put aside until it is back.
 
         Args:
             workload: has `learn`; without one there is nothing to wait for.
@@ -53,8 +54,8 @@ class ProfileMemory:
         self._shape: tuple[int, ...] | None = None
         if workload.learn is None:
             self._set({}, windows=0)
-        elif path is not None and path.exists():
-            self._read(path)
+        elif path is not None:
+            self._find(path)
 
     @property
     def gathered(self) -> int:
@@ -110,16 +111,29 @@ class ProfileMemory:
             log.error("profile %s cannot be saved: %s", self._path, error.strerror)  # noqa: TRY400
             temporary.unlink(missing_ok=True)
 
+    def _find(self, path: Path) -> None:
+        """What this model has learned, be it in its place or put aside for another's."""
+        if path.exists():
+            self._read(path)
+        own = _aside(path, self._model_id)
+        if not path.exists() and own.exists():
+            own.replace(path)
+            log.info("profile %s: model %s is back, with what it had learned", path, self._model_id)
+            self._read(path)
+
     def _read(self, path: Path) -> None:
         try:
             arrays = npz.read(path)
             model_id, windows = str(arrays.pop("model_id")), int(arrays.pop("windows"))
             shape = tuple(arrays.pop("shape").tolist())
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                raise ValueError("numbers that are not finite")
         except (OSError, ValueError, TypeError, KeyError) as error:
-            self._put_aside(path, f"unreadable ({error})")
+            _put_aside(path, "refused", f"unreadable ({error})")
             return
         if model_id != self._model_id:
-            self._put_aside(path, f"learned with model {model_id}, now {self._model_id}")
+            name = model_id if model_id.isalnum() else "refused"
+            _put_aside(path, name, f"learned with model {model_id}, now {self._model_id}")
             return
         self._shape = shape
         if "vectors" in arrays:
@@ -128,8 +142,15 @@ class ProfileMemory:
             learned = {name.removeprefix("learned."): a for name, a in arrays.items()}
             self._set(learned, windows=windows)
 
-    @staticmethod
-    def _put_aside(path: Path, why: str) -> None:
-        aside = path.with_suffix(".refused.npz")
-        path.replace(aside)
-        log.warning("profile %s refused: %s; kept as %s, learning anew", path, why, aside.name)
+
+def _aside(path: Path, name: str) -> Path:
+    return path.with_suffix(f".{name}.npz")
+
+
+def _put_aside(path: Path, name: str, why: str) -> None:
+    aside = _aside(path, name)
+    path.replace(aside)
+    log.warning("profile %s not taken: %s; kept as %s", path, why, aside.name)
+    others = sorted(path.parent.glob(f"{path.stem}.*.npz"), key=lambda one: one.stat().st_mtime_ns)
+    for oldest in others[:-_KEPT]:
+        oldest.unlink()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import POINT, FakeEngine, toy_workload, window
 
+from contract.spec import Detection
+from edge.errors import OutputError
 from edge.pipeline import Pipeline, run_rows
 from edge.profile import ProfileMemory
 
@@ -45,6 +49,70 @@ def test_every_stage_and_the_judge_are_timed():
     counts = {name: len(times) for name, times in made.times_ns.items()}
     assert counts == {"first": 5, "second": 5, "judge": 2}
     assert all(ns > 0 for times in made.times_ns.values() for ns in times)
+
+
+class Broken:
+    """An engine that gives what it is told to."""
+
+    def __init__(self, *gives):
+        self._gives = iter(gives)
+
+    def run(self, _x):
+        return np.array([next(self._gives)], np.float32)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_output_that_is_no_number_is_neither_learned_from_nor_judged(bad):
+    """The windows around it are."""
+    made = pipeline(Broken(1.0, bad, 2.0, 3.0, bad, 7.0))
+    made(flat(1.0))
+    with pytest.raises(OutputError, match="outputs of stage 'second' are NaN or infinite"):
+        made(flat(1.0))
+    assert made.memory.gathered == 1
+    assert [made(flat(1.0)), made(flat(1.0))] == [(), ()]
+    with pytest.raises(OutputError):
+        made(flat(1.0))
+    (found,) = made(flat(1.0))
+    assert found.score == pytest.approx(5.0)
+
+
+def test_an_input_that_is_no_number_never_meets_the_engine():
+    """As an integer it would be a number like any other."""
+    engine = FakeEngine()
+    with pytest.raises(OutputError, match="inputs of stage 'first'"):
+        pipeline(engine)(flat(np.nan))
+    assert engine.seen == []
+
+
+def with_stage(**changes):
+    """The toy with its second stage, or itself, changed."""
+    toy = toy_workload()
+    stage = replace(toy.stages[1], **{k: v for k, v in changes.items() if k != "judge"})
+    toy = replace(toy, stages=(toy.stages[0], stage), judge=changes.get("judge", toy.judge))
+    memory = ProfileMemory(toy, "m", POINT, learn_windows=3)
+    return Pipeline(toy, {"second": FakeEngine()}, memory)
+
+
+def test_a_vector_that_is_no_number_hides_behind_no_finite_score():
+    """Python's `max` passes NaN by, unless it comes first."""
+    vector = np.array([np.nan], np.float32)
+    made = with_stage(
+        postprocess=lambda *_: (Detection("mean", vector=vector),),
+        judge=lambda *_: (Detection("far", score=max(1.0, float(vector[0]))),),
+    )
+    for _ in range(5):
+        with pytest.raises(OutputError, match="the vectors"):
+            made(flat(1.0))
+    assert made.memory.gathered == 0
+
+
+def test_a_score_that_is_no_number_is_told():
+    """A judge that divides by nothing."""
+    made = with_stage(judge=lambda *_: (Detection("far", score=float("nan")),))
+    for value in (1.0, 2.0, 3.0):
+        made(flat(value))
+    with pytest.raises(OutputError, match="the scores"):
+        made(flat(1.0))
 
 
 def test_without_rows_the_engine_is_not_asked():

@@ -64,8 +64,58 @@ def test_a_profile_of_another_model_is_put_aside(path, caplog):
     raw = path.read_bytes()
     again = memory(path, model_id="two")
     assert (again.profile, again.gathered) == (None, 0)
-    assert path.with_suffix(".refused.npz").read_bytes() == raw
+    assert path.with_suffix(".one.npz").read_bytes() == raw
     assert "learned with model one, now two" in caplog.text
+
+
+def test_on_the_way_back_to_a_model_its_profile_is_found_again(path):
+    """Nothing to learn a second time; what the other learned is kept likewise."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    learn(memory(path, model_id="two"), [7.0, 8.0, 9.0])
+    for model_id, centre in (("one", 2.0), ("two", 8.0), ("one", 2.0)):
+        back = memory(path, model_id=model_id)
+        assert back.profile is not None
+        np.testing.assert_allclose(back.profile.learned["centre"], [[centre]])
+
+
+def test_half_learned_is_found_again_too(path):
+    """It goes on where it was."""
+    learn(memory(path, learn_windows=30), [float(i) for i in range(10)])
+    learn(memory(path, model_id="two"), [7.0, 8.0, 9.0])
+    assert memory(path, learn_windows=30).gathered == 10
+
+
+def test_killed_between_putting_one_aside_and_taking_the_other(path):
+    """Neither lies in its place then."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    memory(path, model_id="two")
+    assert not path.exists()
+    assert memory(path).profile is not None
+
+
+def test_few_profiles_are_put_aside(path):
+    """Every model of a long life would be a slow leak; the latest stay."""
+    for i in range(9):
+        learn(memory(path, model_id=f"m{i}"), [1.0, 2.0, 3.0])
+    names = {one.name for one in path.parent.iterdir()}
+    assert names == {"p.profile.npz", *(f"p.profile.m{i}.npz" for i in (4, 5, 6, 7))}
+
+
+def test_a_model_that_calls_itself_a_path_gets_no_file_of_that_name(path):
+    """The name comes from a file that anybody may have written."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    with np.load(path) as stored:
+        arrays = dict(stored) | {"model_id": np.array("../../evil")}
+    np.savez(path, **arrays)
+    assert memory(path).profile is None
+    assert [one.name for one in path.parent.iterdir()] == ["p.profile.refused.npz"]
+
+
+def test_a_profile_with_numbers_that_are_none_is_put_aside(path):
+    """Every score would be NaN from then on."""
+    learn(memory(path), [1.0, float("inf"), float("inf")])
+    assert memory(path).profile is None
+    assert path.with_suffix(".refused.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -84,7 +134,7 @@ def test_a_corrupt_profile_is_put_aside_and_learned_anew(path, damage, caplog):
     again = memory(path)
     assert again.profile is None
     assert path.with_suffix(".refused.npz").read_bytes() == damaged
-    assert "refused" in caplog.text
+    assert "kept as p.profile.refused.npz" in caplog.text
     learn(again, [1.0, 2.0, 3.0])
     assert memory(path).profile is not None
 
