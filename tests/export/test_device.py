@@ -6,7 +6,7 @@ from export import device
 from training.datasets.synthetic.run_to_failure import simulate
 from training.watch import judge, see
 
-POINT = OperatingPoint(1.2, 1.0, "", {})
+POINT = OperatingPoint(1.2, 1.0, "", {}, {"spectrum": 2.0, "impulses": 0.8, "level": 0.5})
 
 
 class Shrink:

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from tamper import edit
 
 from export.evaluate import main
 
@@ -64,8 +65,7 @@ def test_unseen_bearings_through_the_devices_own_code(exported, unseen, capsys, 
 
 
 def test_a_bundle_of_another_revision_is_refused(copied, unseen, capsys):
-    file = copied.bundle / "manifest.json"
-    file.write_text(file.read_text().replace('"revision": ', '"revision": 9'))
+    edit(copied.bundle, lambda manifest: manifest.update(revision=99))
     arguments = ["machine_condition", "--data", str(unseen), "--bundle", str(copied.bundle)]
     assert main("evaluate", arguments) == 1
     said = capsys.readouterr().err

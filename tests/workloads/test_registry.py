@@ -1,5 +1,6 @@
 """What every workload must be, run over every name found in the folder."""
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +15,13 @@ from training import recipes
 
 ADDRESS = Address("vedette", "device", "pipeline")
 STAMP = Stamp(ts_ns=1, mono_ns=1, boot_id="boot", seq=1, clock_synced=True)
-POINT = OperatingPoint(threshold=1.0, clear_threshold=0.5, chosen_on="nothing", measured={})
+POINT = OperatingPoint(
+    threshold=1.0,
+    clear_threshold=0.5,
+    chosen_on="nothing",
+    measured={},
+    scales=defaultdict(lambda: 1.0),  # whichever a workload asks for
+)
 
 every_workload = pytest.mark.parametrize(
     "workload", [pytest.param(workloads.load(name), id=name) for name in workloads.names()]
