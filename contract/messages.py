@@ -140,6 +140,9 @@ class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="refused again and again while others passed; tried anew at each start"),
     ] = 0
+    held: Annotated[
+        Count, Meta(description="alerts in memory only, because the disk takes nothing")
+    ] = 0
     scores_dropped: Annotated[Count, Meta(description="scores not sent: the broker was away")] = 0
 
 

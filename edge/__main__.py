@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from edge import activate, bench, check, config
+from edge import activate, bench, check, config, notify
 from edge.errors import BundleError, ConfigError, VedetteError
 
 EX_CONFIG = 78  # sysexits.h; the unit does not restart the service after it
@@ -49,11 +50,10 @@ Times the pipeline stage by stage and the bare engine call, on this very device.
 def main(verb: str, argv: list[str]) -> int:
     """Run one of the device's verbs; the exit code is returned."""
     arguments = _parse(verb, argv)
-    logging.basicConfig(
-        level=logging.WARNING if arguments.quiet else logging.INFO,
-        format="%(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(notify.Formatter())
+    level = logging.WARNING if arguments.quiet else logging.INFO
+    logging.basicConfig(level=level, handlers=[handler])
     try:
         if verb == "run":
             return _run(arguments.config, as_json=arguments.json)
@@ -69,25 +69,33 @@ def main(verb: str, argv: list[str]) -> int:
             )
         return bench.main(arguments.bundle, arguments.engine, arguments.seconds, arguments.json)
     except (ConfigError, BundleError) as error:
-        sys.stderr.write(f"vedette {verb}: {error}\n")
-        return EX_CONFIG
+        return _tell(verb, error, EX_CONFIG)
     except VedetteError as error:
-        sys.stderr.write(f"vedette {verb}: {error}\n")
-        return 1
+        return _tell(verb, error, 1)
+
+
+def _tell(verb: str, error: VedetteError, code: int) -> int:
+    sys.stderr.write(notify.mark(f"vedette {verb}: {error}", logging.ERROR) + "\n")
+    return code
 
 
 def _run(path: Path, *, as_json: bool) -> int:
     from edge.service import Service
 
+    faulthandler.enable()  # so that the watchdog's SIGABRT tells where every thread was
     service = Service(config.read(path), base=path.parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
-    code = service.run()
-    if as_json:
-        print(json.dumps(service.summary()), flush=True)  # noqa: T201
-    # a thread stuck in a driver must not keep a stopped service alive
-    sys.stderr.flush()
-    os._exit(code)
+    code = 1
+    try:
+        code = service.run()
+        if as_json:
+            print(json.dumps(service.summary()), flush=True)  # noqa: T201
+    except BaseException:
+        logging.getLogger(__name__).critical("the service died", exc_info=True)
+    finally:
+        # a thread stuck in a driver must not keep a stopped service alive
+        os._exit(code)
 
 
 def _parse(verb: str, argv: list[str]) -> argparse.Namespace:

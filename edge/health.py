@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 _THERMAL = Path("/sys/class/thermal")
@@ -42,3 +43,11 @@ def memory_bytes() -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def disk_free_bytes(folder: Path) -> int:
+    """What a service may still write there; 0 where it cannot be read."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

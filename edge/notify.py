@@ -1,19 +1,29 @@
-"""Talk to systemd: sd_notify(3), without a library."""
+"""Talk to systemd: sd_notify(3), and the priorities its journal reads, without a library."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import socket
+import sys
+
+_PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 
 
-def notify(state: str) -> None:
-    """Send one state, such as `READY=1`; nothing happens outside systemd."""
+def notify(*states: str) -> None:
+    """Send states, such as `READY=1`, in one message; nothing happens outside systemd.
+
+    One that does not get through is not tried again: without a sign of life we are restarted, which
+    is better than to wait here for somebody who does not listen.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
     name = f"\0{address[1:]}" if address.startswith("@") else address
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(state.encode(), name)
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.sendto("\n".join(states).encode(), name)
 
 
 def watchdog_s() -> float | None:
@@ -22,3 +32,29 @@ def watchdog_s() -> float | None:
         return None
     microseconds = os.environ.get("WATCHDOG_USEC")
     return int(microseconds) / 1e6 if microseconds else None
+
+
+def is_journal() -> bool:
+    """Whether what we write to stderr goes to systemd's journal."""
+    with contextlib.suppress(OSError, ValueError):
+        stat = os.fstat(sys.stderr.fileno())
+        return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
+    return False
+
+
+def mark(text: str, level: int) -> str:
+    """Every line of a text with its priority, as sd-daemon(3) has it; only for the journal."""
+    if not is_journal():
+        return text
+    return "\n".join(f"<{_PRIORITY.get(level, 7)}>{line}" for line in text.splitlines())
+
+
+class Formatter(logging.Formatter):
+    """Level, who and what, with the priority where the journal reads it."""
+
+    def __init__(self) -> None:
+        super().__init__("%(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or lines where there is a traceback."""
+        return mark(super().format(record), record.levelno)

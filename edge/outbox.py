@@ -49,10 +49,7 @@ class _Put:
     """What one caller wants committed, and how it went."""
 
     def __init__(self, messages: tuple[Encoded, ...], states: Mapping[str, bytes]) -> None:
-        now_ns = time.monotonic_ns()
-        self.rows = [
-            Row(m.seq, m.id, m.kind, m.topic, m.payload, now_ns, _BOOT_ID) for m in messages
-        ]
+        self.rows = [as_row(message) for message in messages]
         self.states = states
         self.is_settled = False
         self.error: Exception | None = None
@@ -381,6 +378,12 @@ class Outbox:
     def _give_back_reserve(self) -> None:
         with contextlib.suppress(OSError):  # such as a file system that has become read-only
             self._reserve.unlink()
+
+
+def as_row(message: Encoded) -> Row:
+    """What is stored of a message that is put now."""
+    m, now_ns = message, time.monotonic_ns()
+    return Row(m.seq, m.id, m.kind, m.topic, m.payload, now_ns, _BOOT_ID)
 
 
 def _age_s(row: Row) -> float:

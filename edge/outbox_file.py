@@ -264,6 +264,7 @@ def swap(path: Path) -> None:
 
 
 def parts(path: Path) -> tuple[Path, Path, Path]:
+    """The database, its log and its index."""
     return path, Path(f"{path}-wal"), Path(f"{path}-shm")
 
 

@@ -35,6 +35,7 @@ from edge.config import Mqtt
 from edge.in_flight import InFlight
 from edge.journal import Row
 from edge.outbox import Outbox
+from edge.queue import Queue
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Publisher:
         scores_dropped: scores not sent because the broker was away.
     """
 
-    def __init__(self, config: Mqtt, device: str, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, config: Mqtt, device: str, outbox: Outbox | Queue, clock: Clock) -> None:
         """Reads password, key and certificates now, so that a bad one is known at the start.
 
         Raises:

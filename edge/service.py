@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import shutil
+import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,23 @@ from edge.config import DeviceConfig
 from edge.notify import notify, watchdog_s
 from edge.outbox import Outbox, OutboxFullError
 from edge.publisher import Publisher
+from edge.queue import Queue
 from edge.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.2
 _STOP_S = 1.5
+_END_S = 5.0  # when an orderly end takes longer, the kernel makes one
 _PUBLISHER_STALL_S = 60.0
-_HELD_BACK = 1000  # batches of alerts kept in memory while the disk takes none
+_DISK_S = 5.0  # between two tries to open the outbox
 
 
 class Service:
     """Everything one device runs. Bundles are verified before any sensor is opened."""
 
     def __init__(self, config: DeviceConfig, *, base: Path) -> None:
-        """Open bundles, profile and outbox.
+        """Open bundles, outbox and profiles; waits for a disk that takes nothing.
 
         Args:
             config: of this device.
@@ -44,13 +46,14 @@ class Service:
         Raises:
             BundleError: a bundle was refused.
             ConfigError: the outbox or a secret cannot be opened.
+            BusyError: another process has the outbox.
         """
         device = config.device
         bundles = [Bundle.open(base / p.bundle, p.engine) for p in config.pipeline]
         self._state_dir = base / device.state_dir
-        self._outbox = Outbox(self._state_dir / "outbox.db", max_bytes=device.outbox_max_bytes)
-        self._clock = Clock(first_seq=self._outbox.last_seq + 1)
-        self._publisher = Publisher(config.mqtt, device.name, self._outbox, self._clock)
+        self._queue = Queue(_open_outbox(self._state_dir / "outbox.db", device.outbox_max_bytes))
+        self._clock = Clock(first_seq=self._queue.last_seq + 1)
+        self._publisher = Publisher(config.mqtt, device.name, self._queue, self._clock)
         self._address = Address(config.mqtt.prefix, device.name)
         self._watchers = [
             Watcher(
@@ -66,14 +69,13 @@ class Service:
             for pipeline, bundle in zip(config.pipeline, bundles, strict=True)
         ]
         for watcher in self._watchers:
-            if (state := self._outbox.state(watcher.name)) is not None:
+            if (state := self._queue.state(watcher.name)) is not None:
                 watcher.resume(state)
-        self._held_back: deque[tuple[Sequence[Encoded], Mapping[str, bytes]]] = deque()
-        self._held_lock = threading.Lock()
         self._waiting = 0  # messages nobody has acknowledged when `run` returned
         self._health_s = device.health_interval_s
         self._started_s = time.monotonic()
         self._is_stopping = False
+        self._stuck: list[str] = []
         self._failure: BaseException | None = None
 
     def run(self) -> int:
@@ -88,52 +90,39 @@ class Service:
         for thread in (publishing, *watching):
             thread.start()
         notify("READY=1")
-        self._tick_until_done()
+        self._guarded("main", self._tick_until_done)
         notify("STOPPING=1")
         for watcher in self._watchers:
             watcher.close()
         deadline_s = time.monotonic() + _STOP_S
         for thread in watching:
             thread.join(max(deadline_s - time.monotonic(), 0.0))
-        self._flush()
         self.report_health()
+        self._queue.store_all()
         publisher_stop.set()
         self._publisher.wake()
         publishing.join(max(deadline_s - time.monotonic(), 0.1))
-        self._waiting = self._outbox.rows + len(self._held_back)
+        self._waiting = self._queue.rows
         if not publishing.is_alive() and not any(thread.is_alive() for thread in watching):
             self._publisher.close()
-            self._outbox.close()
+            self._queue.close()
         return 1 if self._failure else 0
 
     def stop(self) -> None:
-        """Ask `run` to return. Called from a signal handler, so it takes no lock."""
+        """Ask `run` to return, soon or by force. Called from a signal handler: it takes no lock."""
         self._is_stopping = True
+        signal.setitimer(signal.ITIMER_REAL, _END_S)
 
     def send(self, *encoded: Encoded, states: Mapping[str, bytes] | None = None) -> None:
-        """Store messages; on a full disk alerts are held in memory and tried again."""
-        try:
-            self._outbox.put(*encoded, states=states)
-        except OutboxFullError as error:
-            self._hold_back(encoded, states or {})
-            log.error("%s; %d batches held in memory", error, len(self._held_back))  # noqa: TRY400
-        else:
-            _log_stored(encoded)
+        """Store messages, or hold them while the disk takes none, and have them sent."""
+        where = "stored" if self._queue.put(*encoded, states=states) else "held"
+        for message in encoded:
+            if message.kind in PRECIOUS_KINDS:
+                log.info("%s %s %s as %d", message.kind, message.id, where, message.seq)
         self._publisher.wake()
 
-    def _hold_back(self, encoded: Sequence[Encoded], states: Mapping[str, bytes]) -> None:
-        """Keep what may not be lost until there is space; the oldest goes when it is too much."""
-        precious = tuple(message for message in encoded if message.kind in PRECIOUS_KINDS)
-        if not precious:
-            return
-        with self._held_lock:
-            self._held_back.append((precious, states))
-            if len(self._held_back) > _HELD_BACK:
-                for message in self._held_back.popleft()[0]:
-                    self._outbox.dropped[message.kind] += 1
-
     def report_health(self) -> None:
-        """Put a health message into the outbox."""
+        """Put a health message into the queue."""
         report = Health(
             version=_version(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
@@ -141,7 +130,7 @@ class Service:
             outbox=self._publisher.health(),
             cpu_temperature_c=health.cpu_temperature_c(),
             throttled=health.throttled(),
-            disk_free_bytes=shutil.disk_usage(self._state_dir).free,
+            disk_free_bytes=health.disk_free_bytes(self._state_dir),
             memory_bytes=health.memory_bytes(),
         )
         self.send(messages.encode(report, self._address, self._clock.stamp()))
@@ -153,20 +142,20 @@ class Service:
             "alerts": sum(watcher.alerts for watcher in self._watchers),
             "dropped_windows": sum(sum(w.dropped.values()) for w in self._watchers),
             "waiting": self._waiting,
-            "sent": self._outbox.sent,
-            "acknowledged": self._outbox.acknowledged,
-            "dropped_messages": dict(self._outbox.dropped),
+            "sent": self._queue.sent,
+            "acknowledged": self._queue.acknowledged,
+            "dropped_messages": self._queue.dropped,
         }
 
     def _tick_until_done(self) -> None:
         watchdog = watchdog_s()
-        health_due_s = 0.0
-        fed_s = 0.0
+        health_due_s = fed_s = 0.0
+        said = ""
         ended_logged = False
         while not self._is_stopping:
             time.sleep(_TICK_S)
             now_s = time.monotonic()
-            self._flush()
+            self._queue.tick()
             all_ended = all(watcher.state == "ended" for watcher in self._watchers)
             if now_s >= health_due_s and not all_ended:
                 health_due_s = now_s + self._health_s
@@ -174,8 +163,11 @@ class Service:
             if watchdog and now_s - fed_s >= watchdog / 3 and self._progresses(now_s):
                 fed_s = now_s
                 notify("WATCHDOG=1")
+            if (status := self._status()) != said:
+                said = status
+                notify(status)
             if all_ended:
-                waiting = self._outbox.rows + len(self._held_back)
+                waiting = self._queue.rows
                 if waiting == 0:
                     return
                 if not ended_logged:
@@ -183,44 +175,49 @@ class Service:
                     log.info("sources ended; %d messages wait for the collector", waiting)
 
     def _progresses(self, now_s: float) -> bool:
-        publisher_s = now_s - self._publisher.progress_ns / 1e9
-        stalled = [watcher.name for watcher in self._watchers if watcher.is_stalled()]
-        if stalled or publisher_s > _PUBLISHER_STALL_S:
-            log.error("no progress in %s", ", ".join([*stalled, *["publisher"] * (not stalled)]))
-            return False
-        return True
+        """Whether every thread has come round lately; says once which has not."""
+        stuck = [watcher.name for watcher in self._watchers if watcher.is_stalled()]
+        if now_s - self._publisher.progress_ns / 1e9 > _PUBLISHER_STALL_S:
+            stuck.append("publisher")
+        if stuck and stuck != self._stuck:
+            log.error("no progress in %s", ", ".join(stuck))
+        self._stuck = stuck
+        return not stuck
 
-    def _flush(self) -> None:
-        """Try again to store what a full disk did not take."""
-        with self._held_lock:
-            while self._held_back:
-                encoded, states = self._held_back[0]
-                try:
-                    self._outbox.put(*encoded, states=states)
-                except OutboxFullError:
-                    return
-                self._held_back.popleft()
-                _log_stored(encoded)
-                self._publisher.wake()
+    def _status(self) -> str:
+        """One line for `systemctl status`."""
+        states = Counter(watcher.state for watcher in self._watchers)
+        said = [", ".join(f"{count} {state}" for state, count in sorted(states.items()))]
+        said += ["broker connected" if self._publisher.is_connected else "broker away"]
+        said += ["the disk takes nothing"] if self._queue.is_failing else []
+        return f"STATUS=pipelines: {'; '.join(said)}"
 
     def _thread(self, name: str, body: Callable[[], None]) -> threading.Thread:
         """A thread whose unexpected death ends the process instead of going unseen."""
+        return threading.Thread(target=self._guarded, args=(name, body), name=name, daemon=True)
 
-        def guarded() -> None:
-            try:
-                body()
-            except BaseException as error:
-                log.critical("thread %s died", name, exc_info=error)
-                self._failure = error
-                self._is_stopping = True
-
-        return threading.Thread(target=guarded, name=name, daemon=True)
+    def _guarded(self, name: str, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except BaseException as error:
+            self._failure = error  # first of all: without memory not even the log may work
+            self.stop()
+            log.critical("thread %s died", name, exc_info=error)
 
 
-def _log_stored(encoded: Sequence[Encoded]) -> None:
-    for message in encoded:
-        if message.kind in PRECIOUS_KINDS:
-            log.info("%s %s stored as %d", message.kind, message.id, message.seq)
+def _open_outbox(path: Path, max_bytes: int) -> Outbox:
+    """The outbox, as soon as the disk has it: without one no alert could be promised anything."""
+    said = ""
+    while True:
+        try:
+            return Outbox(path, max_bytes=max_bytes)
+        except OutboxFullError as error:
+            if str(error) != said:
+                said = str(error)
+                log.error("%s; waiting for it", said)  # noqa: TRY400 -- no bug, so no traceback
+            patience = f"EXTEND_TIMEOUT_USEC={round(4 * _DISK_S * 1e6)}"
+            notify(f"STATUS=waiting for the disk: {said}", patience)
+            time.sleep(_DISK_S)
 
 
 def _version() -> str:

@@ -59,6 +59,7 @@ class Running:
     def __init__(self, folder: Path, *, port: int, watchdog_s: float = 0.6, prelude="", **options):
         options = {"windows": 240, "speed": 0.0, "health_s": 0.5, **options}
         self.folder = folder
+        self.statuses: list[str] = []
         (folder / "edge.toml").write_text(CONFIG.format(port=port, **options))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(folder / "notify"))
@@ -88,12 +89,14 @@ class Running:
         self._log.close()
 
     def said(self, *, within_s: float) -> str | None:
-        """The next word to systemd; None if there is none in time."""
+        """The next word to systemd but its status; None if there is none in time."""
         self._socket.settimeout(within_s)
         try:
-            return self._socket.recv(100).decode()
+            while (word := self._socket.recv(1000).decode()).startswith("STATUS="):
+                self.statuses.append(word)
         except TimeoutError:
             return None
+        return word
 
     def wait_for(self, word: str, *, within_s: float = 30.0) -> list[str]:
         """Everything said up to and with `word`."""
