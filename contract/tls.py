@@ -139,9 +139,10 @@ def read_certificate(setting: Setting) -> Certificate:
     text = setting.read()
     end = text.find(ssl.PEM_FOOTER)
     try:
-        der = ssl.PEM_cert_to_DER_cert(text[text.index(ssl.PEM_HEADER) : end] + ssl.PEM_FOOTER)
-        return _parse(der)
-    except (ValueError, IndexError):
+        pem = text[text.index(ssl.PEM_HEADER) : end] + ssl.PEM_FOOTER
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)  # whole, or not
+        return _parse(ssl.PEM_cert_to_DER_cert(pem))
+    except (ssl.SSLError, ValueError, IndexError):
         raise TlsError(f"{setting.text}: holds no certificate (PEM)") from None
 
 
@@ -204,6 +205,7 @@ class _Socket(ssl.SSLSocket):
             super().do_handshake(block)
         except OSError as error:
             self._note(error)
+            self.close()  # or nobody would: the client never gets to see this socket
             raise
 
     def send(self, data: object, flags: int = 0) -> int:
