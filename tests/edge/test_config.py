@@ -96,6 +96,24 @@ MISTAKES = {
         ('host = "broker.example"', 'version = "4"'),
         ["mqtt.version", "'4'"],
     ),
+    "another machine without certificates": (
+        ('ca_file = "ca.pem"\ncert_file = "cert.pem"\nkey_file = "key.pem"', ""),
+        [
+            "mqtt.host = 'broker.example'",
+            "ca_file and cert_file and key_file",
+            "vedette site add pump-1",
+            "say tls = false",
+        ],
+    ),
+    "a certificate without its key": (
+        ('key_file = "key.pem"', 'username = "pump-1"'),
+        ["TLS needs key_file", "vedette site add pump-1"],
+    ),
+    "no CA to check the broker by": (('ca_file = "ca.pem"', ""), ["TLS needs ca_file"]),
+    "certificates and tls = false": (
+        ('host = "broker.example"', "tls = false"),
+        ["mqtt.tls = false", "mqtt.ca_file is given"],
+    ),
     "unknown engine": (
         ('name = "bearing"', 'name = "bearing"\nengine = "tensorrt"'),
         ["pipeline[0].engine", "'tensorrt'"],
@@ -149,6 +167,25 @@ def test_a_mistake_is_told_in_one_line_with_file_key_and_value(read, change, wor
     assert said.partition(": ")[0].endswith("edge.toml")
     for word in words:
         assert word in said, said
+
+
+CERTIFICATES = 'ca_file = "ca.pem"\ncert_file = "cert.pem"\nkey_file = "key.pem"'
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "is_tls"),
+    [
+        ("broker.example", "tls = false", False),
+        ("127.0.0.1", "", False),
+        ("localhost", CERTIFICATES, True),
+        ("broker.example", 'ca_file = "ca.pem"\nusername = "pump-1"', True),
+    ],
+    ids=["said to be off", "this machine", "this machine, encrypted", "user name and password"],
+)
+def test_other_ways_to_reach_a_broker_are_open(read, host, keys, is_tls):
+    """Each one by what the file says."""
+    got = read(GOOD.replace(CERTIFICATES, keys).replace("broker.example", host)).mqtt
+    assert (got.host, got.tls, got.port) == (host, is_tls, 8883 if is_tls else 1883)
 
 
 def test_a_missing_file_is_named(tmp_path):
