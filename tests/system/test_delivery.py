@@ -137,6 +137,35 @@ def test_a_message_delivered_many_times_is_one_row(site: Site):
     assert stored(site) == [(encoded.id, 1)]
 
 
+@pytest.mark.broker
+def test_a_local_subscriber_that_knows_nothing_of_us_gets_every_alert(site: Site):
+    """Plain MQTT 3.1.1 at QoS 1 with a session, away for a while, no acknowledgement of ours."""
+    seen: list[str] = []
+
+    def subscriber() -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2, "node-red", clean_session=False, protocol=paho.MQTTv311
+        )
+        client.on_connect = lambda c, *_: c.subscribe("vedette/+/+/alert", qos=1)
+        client.on_message = lambda _c, _u, m: seen.append(json.loads(m.payload)["id"])
+        client.connect("127.0.0.1", site.broker.port)
+        client.loop_start()
+        return client
+
+    client = subscriber()
+    device = start_device(site, count=300)
+    until(lambda: len(seen) > 20)
+    client.disconnect()
+    client.loop_stop()
+    ids = put_lines(device.communicate(timeout=60)[0])
+    client = subscriber()
+    try:
+        until(lambda: set(seen) == set(ids))
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
 def test_the_embedded_broker_delivers_too(embedded_site: Site):
     """MQTT 3.1.1 has no reason codes; the collector's acknowledgement alone keeps the promise."""
     device = start_device(embedded_site, count=40)
