@@ -7,10 +7,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from collector import site
 from edge.__main__ import EX_CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,12 +102,24 @@ def test_readiness_and_watchdog_are_those_the_service_speaks():
     assert (got["Type"], got["NotifyAccess"], got["WatchdogSec"]) == (["notify"], ["main"], ["60"])
 
 
-def test_a_missing_password_does_not_keep_the_unit_from_starting():
-    """A credential by name may be missing; one by absolute path may not."""
-    (credential,) = settings()["LoadCredential"]
-    _, _, source = credential.partition(":")
-    assert source
-    assert not source.startswith("/")
+def test_a_missing_credential_does_not_keep_the_unit_from_starting():
+    """One by name may be missing; one by absolute path may not. Each is of this instance alone."""
+    credentials = settings()["LoadCredential"]
+    assert len(credentials) == 4
+    for credential in credentials:
+        name, _, source = credential.partition(":")
+        assert source == f"vedette-edge.%i.{name}"
+
+
+def test_the_table_made_for_a_device_names_the_credentials_of_the_unit(tmp_path):
+    """So that it is the same under systemd and by hand."""
+    site.main("site", ["init", str(tmp_path / "p"), "--broker", "b"])
+    site.main("site", ["add", "--site", str(tmp_path / "p"), "press-1"])
+    table = tomllib.loads((tmp_path / "p" / "press-1" / "mqtt.toml").read_text())["mqtt"]
+    named = {value for key, value in table.items() if key.endswith("_file")}
+    passed_on = {credential.partition(":")[0] for credential in settings()["LoadCredential"]}
+    assert len(named) == 3
+    assert named < passed_on
 
 
 def test_the_service_may_ask_for_its_boot_and_its_clock():
