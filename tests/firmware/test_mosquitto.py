@@ -256,6 +256,30 @@ def test_a_renewed_certificate_of_the_broker_is_taken_over_by_sighup(plant):
     assert press.say("vedette/press-2/health") == "Success"
 
 
+@pytest.mark.broker
+def test_a_board_that_boots_in_1970_gets_in(plant):
+    """It has no battery clock and learns the time later; until then it must be heard."""
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed (Debian: apt-get install faketime)")
+    own = plant.folder / "press-1"
+    program = (
+        "import socket, sys, time\n"
+        "from pathlib import Path\n"
+        "from contract.tls import Setting, make_context\n"
+        "files = [Path(sys.argv[1]) / name for name in ('ca.pem', 'cert.pem', 'key.pem')]\n"
+        "context = make_context(*[Setting(path.name, path) for path in files])\n"
+        "plain = socket.create_connection(('localhost', int(sys.argv[2])), 5)\n"
+        "sock = context.wrap_socket(plain, server_hostname='localhost')\n"
+        "sock.send(bytes.fromhex('101000044d51545404020005000474657374'))\n"
+        "print(time.gmtime().tm_year, sock.recv(4).hex())\n"
+    )
+    command = ["faketime", "-f", "@1970-01-02 00:00:00", sys.executable, "-c", program]
+    done = subprocess.run(
+        [*command, str(own), str(plant.port)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1970", "20020000"]
+
+
 # -- too much --------------------------------------------------------------------------------------
 
 
