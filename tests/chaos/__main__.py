@@ -85,7 +85,10 @@ def _schedule(
     for name, exits in outcome.exits.items():
         for each in exits:
             say(f"{name} ended by itself with {each.code} near {outcome.nearest(each.at_s)}")
-    say(f"{len(outcome.raised)} alerts raised, {len(outcome.lost)} lost")
+    say(
+        f"{len(outcome.raised)} alerts raised, {len(outcome.lost)} lost; {len(outcome.died)} more"
+        " were held in memory on a full disk, said so, and died with their process"
+    )
     print(report.as_text(report.lines(outcome)), file=sys.stderr if arguments.json else sys.stdout)
     return outcome.failures
 

@@ -17,6 +17,7 @@ from chaos import oracle
 from chaos.site import COLLECTORS, DEVICES, Site, await_ready, until
 
 _EFFECT_S = 20.0  # how long a fault waits for something it can do harm to
+_CONNECTION_S = 75.0  # and for a connection: a collector needs a minute to see that one is dead
 _PAGE_BYTES = 4096
 _NO_SPACE = "no second copy|held in memory|outbox full"
 _YEAR_S = 365 * 24 * 3600
@@ -108,7 +109,7 @@ def _connections(do: str) -> Act:
     def act(site: Site, target: str, _rng: Random, seconds: float) -> str:
         made = site.proxy.tell(target, "pass")["made"]
         reached = until(
-            lambda: site.proxy.tell(target, do)["reached"], "a connection", within_s=_EFFECT_S
+            lambda: site.proxy.tell(target, do)["reached"], "a connection", within_s=_CONNECTION_S
         )
         time.sleep(seconds)
         again = site.proxy.tell(target, "pass")["made"] - made

@@ -1,6 +1,7 @@
 """What was raised, by the devices' logs; what was stored, by the collectors' files; the difference.
 
-The two have nothing in common but the ids: a log line is written once the outbox has committed.
+The two have nothing in common but the ids: a log line is written once the outbox has committed, or
+says that it could not.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 # of the service, `INFO edge.service: alert ID stored as 7`; of tests/system/alert_device.py, `ID 7`
-_LINE = re.compile(rb"^(?:.* alert )?([0-9a-f]{32}) (?:stored as )?\d+$", re.MULTILINE)
+_LINE = re.compile(rb"^(?:.* alert )?([0-9a-f]{32}) (?:(stored|held) as )?\d+$", re.MULTILINE)
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Raised:
-    """An alert by its device's own word, and when we read it, on two clocks."""
+    """An alert by its device's own word, and when we read it, on two clocks.
+
+    Attributes:
+        is_held: in memory, because the disk took nothing.
+    """
 
     id: str
     device: str
     wall_ns: int
     mono_s: float
+    is_held: bool = False
 
 
 class Oracle:
@@ -72,7 +78,8 @@ class Oracle:
             now_ns, now_s = time.time_ns(), time.monotonic()
             for found in _LINE.finditer(whole):
                 name = found[1].decode()
-                self._raised.setdefault(name, Raised(name, device, now_ns, now_s))
+                is_held = found[2] == b"held"
+                self._raised.setdefault(name, Raised(name, device, now_ns, now_s, is_held))
 
 
 @dataclass

@@ -79,6 +79,7 @@ def as_json(outcome: Outcome, **more: Any) -> dict[str, Any]:
         "raised": len(outcome.raised),
         "stored": len(outcome.stored.at_ns),
         "lost": [each.id for each in outcome.lost],
+        "died": [each.id for each in outcome.died],
         "doubled": outcome.stored.doubled,
         "starts": outcome.starts,
         "exits": {

@@ -46,6 +46,7 @@ class Outcome:
         raised: by the devices' own word, up to the end of the last fault.
         stored: in the end.
         lost: raised and not stored.
+        died: held in memory on a full disk by a process that was killed before there was space.
         copies: how many the collectors had recognised at which monotonic time.
         exits: ends nobody asked for, by unit.
         starts: by unit.
@@ -56,6 +57,7 @@ class Outcome:
     raised: list[Raised] = field(default_factory=list)
     stored: Stored = field(default_factory=Stored)
     lost: list[Raised] = field(default_factory=list)
+    died: list[Raised] = field(default_factory=list)
     copies: list[tuple[float, int]] = field(default_factory=list)
     exits: dict[str, list[Exit]] = field(default_factory=dict)
     starts: dict[str, int] = field(default_factory=dict)
@@ -131,10 +133,28 @@ class Run:
         outcome.raised = self._site.oracle.raised()
         deadline_s = time.monotonic() + drain_s
         while time.monotonic() < deadline_s:
-            at_ns = oracle.stored(self._site.stores).at_ns
-            if all(each.id in at_ns for each in outcome.raised):
+            outcome.stored = oracle.stored(self._site.stores)
+            self._compare()
+            if not outcome.lost:
                 return
             time.sleep(_LOOK_S)
+
+    def _compare(self) -> None:
+        missing = [
+            each for each in self._outcome.raised if each.id not in self._outcome.stored.at_ns
+        ]
+        self._outcome.died = [each for each in missing if self._has_died(each)]
+        self._outcome.lost = [each for each in missing if each not in self._outcome.died]
+
+    def _has_died(self, each: Raised) -> bool:
+        """Whether it was only in memory, as its device had said, when that was killed."""
+        return each.is_held and any(
+            each.mono_s - _LOOK_S < end_s < fault.ended_s + _LOOK_S
+            for fault in self._outcome.faults
+            if fault.planned.kind.needs == "disk" and fault.planned.target == each.device
+            for end_s in self._site.units[each.device].ends_s
+            if fault.began_s < each.mono_s < fault.ended_s + _LOOK_S
+        )
 
     def _prove_life(self) -> None:
         """Every device must still raise alerts, and they must still arrive."""
@@ -158,7 +178,7 @@ class Run:
     def _judge(self) -> None:
         outcome, failures = self._outcome, self._outcome.failures
         outcome.stored = oracle.stored(self._site.stores)
-        outcome.lost = [each for each in outcome.raised if each.id not in outcome.stored.at_ns]
+        self._compare()
         failures += [
             f"lost: {each.id} of {each.device}, raised near {outcome.nearest(each.mono_s)}"
             for each in outcome.lost

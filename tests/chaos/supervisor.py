@@ -38,6 +38,7 @@ class Unit:
         log: everything it wrote, over all its lives.
         starts: how often it was started.
         exits: the ends nobody asked for.
+        ends_s: monotonic times of all ends.
         is_given_up: exited with 78; a unit does not start it again.
     """
 
@@ -68,6 +69,7 @@ class Unit:
         self.log = folder / f"{name}.log"
         self.starts = 0
         self.exits: list[Exit] = []
+        self.ends_s: list[float] = []
         self.is_given_up = False
         self._command = command
         self._ready = ready
@@ -205,6 +207,7 @@ class Unit:
                 self._fed_s = time.monotonic()
 
     def _note_exit(self, process: subprocess.Popen[bytes]) -> None:
+        self.ends_s.append(time.monotonic())
         if process.pid == self._expected:
             return
         words = self._words().strip().splitlines()

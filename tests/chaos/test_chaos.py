@@ -65,15 +65,17 @@ def test_only_whole_lines_of_a_log_count_as_raised(tmp_path: Path):
     log = tmp_path / "device.log"
     log.write_text(
         f"INFO edge.service: alert {'a' * 32} stored as 7\n"
+        f"INFO edge.service: alert {'e' * 32} held as 7\n"
         f"INFO edge.service: health {'b' * 32} stored as 8\n"
         f"{'c' * 32} 9\n{'d' * 32} 1"
     )
     watched = Oracle({"device": log, "not started": tmp_path / "none.log"})
     try:
-        until(lambda: len(watched.raised()) == 2)
+        until(lambda: len(watched.raised()) == 3)
     finally:
         watched.close()
-    assert [each.id[0] for each in watched.raised()] == ["a", "c"]
+    said = [(each.id[0], each.is_held) for each in watched.raised()]
+    assert said == [("a", False), ("e", True), ("c", False)]
 
 
 def _alert(seq: int) -> messages.Encoded:
