@@ -51,6 +51,7 @@ class Pipeline:
         if profile is None:
             self.memory.add(found)
             return ()
+        self.memory.save_again()
         start = time.perf_counter_ns()
         judged = self._workload.judge(found, profile)
         self.times_ns["judge"].append(time.perf_counter_ns() - start)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from edge.errors import SourceError
 
 log = logging.getLogger(__name__)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
+_RETRY_S = 60.0
 _KEPT = 4  # profiles of other models: the one to roll back to and a few more
 
 
@@ -52,6 +55,8 @@ class ProfileMemory:
         self._path = path
         self._vectors: list[Array] = []
         self._shape: tuple[int, ...] | None = None
+        self._unsaved: dict[str, Array] | None = None
+        self._retry_s = 0.0
         if workload.learn is None:
             self._set({}, windows=0)
         elif path is not None:
@@ -89,6 +94,11 @@ class ProfileMemory:
         elif len(self._vectors) % _SAVE_EVERY == 0:
             self._write({"vectors": np.stack(self._vectors)})
 
+    def save_again(self) -> None:
+        """What the disk has not taken, once a minute; nothing where it has taken all."""
+        if self._unsaved is not None and time.monotonic() >= self._retry_s:
+            self._write(self._unsaved)
+
     def _set(self, learned: dict[str, Array], *, windows: int) -> None:
         self.profile = Profile(self._operating_point, learned, self._model_id, windows)
 
@@ -108,8 +118,13 @@ class ProfileMemory:
                 os.fsync(file.fileno())
             temporary.replace(self._path)
         except OSError as error:  # such as a full disk; what is in memory still serves
-            log.error("profile %s cannot be saved: %s", self._path, error.strerror)  # noqa: TRY400
-            temporary.unlink(missing_ok=True)
+            if self._unsaved is None:
+                log.error("profile %s cannot be saved: %s", self._path, error.strerror)  # noqa: TRY400
+            self._unsaved, self._retry_s = arrays, time.monotonic() + _RETRY_S
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        else:
+            self._unsaved = None
 
     def _find(self, path: Path) -> None:
         """What this model has learned, be it in its place or put aside for another's."""
