@@ -18,7 +18,7 @@ _TOPIC_BYTES = 4096  # topic and properties, beside the payload
 
 def text_of(file: str, *, port: int, folder: str, data: str) -> str:
     """One of `FILES` for a broker that finds its own in `folder` and keeps its queue in `data`."""
-    template = resources.files("collector").joinpath("templates", "mosquitto", file)
+    template = resources.files("collector").joinpath("broker_files", file)
     values = {
         "PORT": port,
         "FOLDER": folder,
