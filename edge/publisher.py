@@ -114,7 +114,10 @@ class Publisher:
             if self._tls:
                 self._tls.refusal = None
             try:
-                client.connect(self._config.host, self._config.port, self._config.keepalive_s)
+                mqtt = self._config
+                # a CONNECT that cannot be written raises nothing: the broker has hung up at once
+                if bad := client.connect(mqtt.host, mqtt.port, mqtt.keepalive_s):
+                    raise ConnectionError(paho.error_string(bad) + self._version_hint())
                 self._serve(client, stop)
             except (OSError, ValueError) as error:
                 why = (self._tls and self._tls.refusal) or error
