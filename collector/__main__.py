@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,18 +48,19 @@ def main(verb: str, argv: list[str]) -> int:
         host=args.host,
         port=args.port or (8883 if is_tls else 1883),
         version=args.mqtt_version,
-        client_id=args.client_id or f"{args.prefix}-collector",
+        client_id=args.client_id or _client_id(args.prefix, args.share),
         username=args.username,
         password_file=args.password_file,
         ca_file=args.ca_file,
         cert_file=args.cert_file,
         key_file=args.key_file,
+        share=args.share,
     )
     try:
         context = broker.make_context(options) if is_tls else None
         client = broker.make_client(options, context)
         listener = _listen(args.http_host, args.http_port)
-        store = _open(args.db, listener)
+        store = _open(args.db, listener, is_shared=args.share is not None)
     except (OSError, ValueError, StoreError) as error:
         sys.stderr.write(f"vedette {verb}: {error}\n")
         return 78
@@ -101,6 +103,7 @@ def _serve(
         client,
         store,
         prefix=prefix,
+        share=options.share,
         observe=measured.observe,
         refusal=lambda: context.refusal if context else None,
     )
@@ -150,13 +153,18 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(f"{why}; fix: another --http-port, or 0 for any free one") from None
 
 
-def _open(path: Path, listener: socket.socket) -> Store:
+def _open(path: Path, listener: socket.socket, *, is_shared: bool) -> Store:
     try:
-        return Store(path)
+        return Store(path, is_shared=is_shared)
     except StoreError as error:
         listener.close()
         why = "fix: another --db, or make that file and its folder readable and writable"
         raise StoreError(f"{error}; {why}") from None
+
+
+def _client_id(prefix: str, share: str | None) -> str:
+    """Lasting as the session it names; of those that share, and have none, each has its own."""
+    return f"{prefix}-collector" if share is None else f"{prefix}-{share}-{uuid.uuid4().hex[:8]}"
 
 
 def _port(text: str) -> int:
@@ -165,7 +173,7 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _prefix(text: str) -> str:
+def _name(text: str) -> str:
     if why := messages.check_name(text):
         raise argparse.ArgumentTypeError(f"{text!r}: {why}")
     return text
@@ -183,8 +191,14 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="of the MQTT broker (default %(default)s)")
     add("--port", type=_port, help="of the MQTT broker (default 8883 with TLS, 1883 without)")
     add("--mqtt-version", choices=("5", "3.1.1"), default="5", help="default %(default)s")
-    add("--prefix", type=_prefix, default="vedette", help="first part of all topics")
+    add("--prefix", type=_name, default="vedette", help="first part of all topics")
     add("--client-id", help="names the session at the broker (default PREFIX-collector)")
+    add(
+        "--share",
+        type=_name,
+        metavar="NAME",
+        help="share the work and --db with the other collectors of this name on this machine",
+    )
     add("--username", help="at the broker")
     add("--password-file", type=Path, help="the password and nothing else, mode 600")
     add("--ca-file", type=Path, help="certificate of the site, by which the broker's is checked")

@@ -1,4 +1,9 @@
-"""The MQTT client: one persistent session, so the broker keeps messages while we are away."""
+"""The MQTT client. Alone, it has a session in which the broker keeps what comes while it is away.
+
+Of several that share the work none has one: a broker would go on dealing to a collector that is
+gone, and keep its hand for it alone. Without a session the others get everything, what the lost one
+had in hand when the devices send it again.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +47,7 @@ class BrokerOptions:
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
+    share: str | None = None
 
 
 def make_context(options: BrokerOptions) -> tls.Context:
@@ -82,7 +88,7 @@ def make_client(options: BrokerOptions, context: tls.Context | None) -> mqtt.Cli
         CallbackAPIVersion.VERSION2,
         client_id=options.client_id,
         protocol=mqtt.MQTTv5 if is_v5 else mqtt.MQTTv311,
-        clean_session=None if is_v5 else False,
+        clean_session=None if is_v5 else options.share is not None,
         manual_ack=True,
     )
     if options.username is not None:
@@ -117,11 +123,13 @@ def start(client: mqtt.Client, ingest: Ingest, options: BrokerOptions) -> None:
     client.on_message = ingest.on_message
     if options.version == "5":
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.SessionExpiryInterval = SESSION_EXPIRY_S if options.share is None else 0
         properties.ReceiveMaximum = RECEIVE_MAXIMUM
         properties.MaximumPacketSize = MAX_PACKET_BYTES
         client.connect_async(
-            options.host, options.port, KEEPALIVE_S, clean_start=False, properties=properties
+            *(options.host, options.port, KEEPALIVE_S),
+            clean_start=options.share is not None,
+            properties=properties,
         )
     else:
         client.connect_async(options.host, options.port, KEEPALIVE_S)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.queries import Row, messages
+from collector import queries
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from collector.queries import Row
 
 # Three missed healths at one every ten seconds: fewer are a busy network.
 SILENT_AFTER_S = 30.0
@@ -24,41 +26,53 @@ _HEALTH = (
     "boot_id",
     "clock_synced",
 )
+_ALARM = ("n", "at_ns", "dated_by", "state", "label", "score", "threshold")
 
 
 def devices(db: sqlite3.Connection, *, now_ns: int) -> list[Row]:
-    """Every device that ever spoke, by name.
+    """The devices heard of last, by name.
 
     Args:
         db: from `queries.reading`.
         now_ns: the wall clock, nanoseconds since 1970.
     """
-    rows = db.execute("SELECT device, seen_ns, status, status_ns FROM device ORDER BY device")
-    return [_device(db, dict(row), now_ns) for row in rows.fetchall()]
+    return [_device(db, row, now_ns) for row in queries.devices(db)]
 
 
 def _device(db: sqlite3.Connection, row: Row, now_ns: int) -> Row:
     name = row["device"]
-    newest = messages(
-        db,
-        "kind = 'health' AND message.device = :device ORDER BY boot DESC, seq DESC LIMIT 1",
-        {"device": name},
-    )
-    health: Row = newest[0] if newest else {}
-    alarms = _last_alerts(db, name)
-    pipelines = [
-        {"pipeline": pipeline, **about, "alarm": alarms.pop(pipeline, None)}
-        for pipeline, about in health.get("pipelines", {}).items()
-    ]
-    # A pipeline that has alerted but is in no health (yet, or any more) is still shown.
-    pipelines += [{"pipeline": pipeline, "alarm": alarm} for pipeline, alarm in alarms.items()]
+    health = queries.newest(db, "health", name) or {}
+    about = health.get("pipelines", {})
+    # A pipeline that has spoken but is in no health (yet, or any more) is still shown.
+    heard = {each for kind in queries.NEWS_KINDS for each in queries.pipelines(db, kind, name)}
+    names = [*about, *sorted(heard - set(about))]
     return {
         **row,
         "state": _state(row, health.get("received_ns"), now_ns),
         "health_ns": health.get("received_ns"),
         **{field: health.get(field) for field in _HEALTH},
-        "pipelines": pipelines,
+        "pipelines": [_pipeline(db, name, each, health) for each in names],
     }
+
+
+def _pipeline(db: sqlite3.Connection, device: str, pipeline: str, health: Row) -> Row:
+    about: Row = health.get("pipelines", {}).get(pipeline, {})
+    alarm = queries.newest(db, "alert", device, pipeline)
+    sensor = queries.newest(db, "sensor", device, pipeline)
+    trouble = about.get("sensor")
+    # Of message and health the one the device has made later counts.
+    if sensor and (not about or _place(sensor) > _place(health)):
+        trouble = sensor["label"] if sensor["state"] == "raised" else None
+    return {
+        "pipeline": pipeline,
+        **about,
+        "sensor": trouble,
+        "alarm": alarm and {field: alarm[field] for field in _ALARM},
+    }
+
+
+def _place(message: Row) -> tuple[int, int]:
+    return message["era"], message["seq"]
 
 
 def _state(row: Row, health_ns: int | None, now_ns: int) -> str:
@@ -67,21 +81,3 @@ def _state(row: Row, health_ns: int | None, now_ns: int) -> str:
         return row["status"] or "unknown"
     last_ns = max(row["status_ns"], health_ns or 0)
     return "silent" if now_ns - last_ns > SILENT_AFTER_S * 1e9 else "online"
-
-
-def _last_alerts(db: sqlite3.Connection, device: str) -> dict[str, Row]:
-    """The last alert of each of a device's pipelines: whether it is in alarm, and why."""
-    pipelines = db.execute(
-        "SELECT DISTINCT pipeline FROM message WHERE kind = 'alert' AND device = ?", (device,)
-    ).fetchall()
-    last = {}
-    for (pipeline,) in pipelines:
-        (alert,) = messages(
-            db,
-            "kind = 'alert' AND message.device = :device AND pipeline = :pipeline"
-            " ORDER BY boot DESC, seq DESC LIMIT 1",
-            {"device": device, "pipeline": pipeline},
-        )
-        names = ("n", "at_ns", "state", "label", "score", "threshold")
-        last[pipeline] = {key: alert[key] for key in names}
-    return last

@@ -10,13 +10,12 @@ import itertools
 import logging
 import queue
 import time
-import uuid
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from collector.store import Received, Rejected, StoreError
+from collector import dating
+from collector.store import REJECTED_PAYLOAD_BYTES, Received, Rejected, StoreError
 from contract import messages
 from contract.messages import Address, Command, MessageError, Stamp
 
@@ -24,13 +23,14 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterable
 
-    from collector.store import Store
+    from collector.store import Added, Store
 
 _LOG = logging.getLogger("vedette.collect")
 
 # What may wait for the writer. The broker is told a smaller number (`broker.RECEIVE_MAXIMUM`), so
-# under MQTT 5 the rest of the room belongs to scores.
-QUEUE_MESSAGES = 4_000
+# under MQTT 5 the rest of the room belongs to scores. Times the largest payload, it is also the
+# most memory that a flood can take.
+QUEUE_MESSAGES = 1_000
 # At most this many rows share a commit; a batch is what has arrived, nothing is waited for.
 BATCH_MESSAGES = 500
 # Ids in one acknowledgement: keeps it far below the payload limit, however long the ids are.
@@ -52,7 +52,8 @@ class _Arrival:
     """One MQTT message as it came, with the connection it came over."""
 
     topic: str
-    payload: bytes
+    payload: bytes  # of one that is too large: its beginning
+    size_bytes: int
     received_ns: int
     mid: int
     qos: int
@@ -66,8 +67,8 @@ class Ingest:
         client: connected by the caller; its callbacks are to be set to the `on_...` methods.
         store: written to by `run` alone.
         prefix: first part of all topics.
-        observe: called after each commit with its duration in seconds, the messages in it, and the
-            time written on their rows, ns since 1970.
+        share: name of the group of collectors among which the broker divides the messages.
+        observe: called after each commit with its duration in seconds and what has become of it.
         refusal: why TLS with the broker did not come about, or None.
         now_ns: the wall clock, nanoseconds since 1970.
 
@@ -83,7 +84,8 @@ class Ingest:
         store: Store,
         *,
         prefix: str,
-        observe: Callable[[float, list[Received], int], None],
+        share: str | None = None,
+        observe: Callable[[float, Added], None],
         refusal: Callable[[], str | None] = lambda: None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -101,7 +103,7 @@ class Ingest:
         self._queue: queue.Queue[_Arrival] = queue.Queue(QUEUE_MESSAGES)
         self._connection = 0
         self._stopping = False
-        self._boot_id = _boot_id()
+        self._filters = _filters(prefix, share)
         self._seq = itertools.count()
 
     @property
@@ -116,13 +118,13 @@ class Ingest:
         if reason.is_failure:
             self._trouble(f"the broker refused the connection: {reason}")
             return
-        client.subscribe([(topic, 1) for topic in messages.subscriptions(self._prefix)])
+        client.subscribe([(topic, 1) for topic in self._filters])
 
     def on_subscribe(self, _: Client, __: object, ___: int, reasons: Any, ____: object) -> None:
         """Note whether everything asked for was granted."""
         refused = [
             f"{topic} ({reason})"
-            for topic, reason in zip(messages.subscriptions(self._prefix), reasons, strict=False)
+            for topic, reason in zip(self._filters, reasons, strict=False)
             if reason.is_failure
         ]
         if refused:
@@ -146,8 +148,12 @@ class Ingest:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
+        payload, size_bytes = message.payload, len(message.payload)
+        if size_bytes > messages.MAX_PAYLOAD_BYTES:  # no more of it than will be kept
+            payload = payload[:REJECTED_PAYLOAD_BYTES]
         arrival = _Arrival(
-            topic, message.payload, self._now_ns(), message.mid, message.qos, self._connection
+            *(topic, payload, size_bytes, self._now_ns()),
+            *(message.mid, message.qos, self._connection),
         )
         while not self._stopping:
             try:
@@ -192,7 +198,7 @@ class Ingest:
         while True:
             began_s = time.perf_counter()
             try:
-                stored_ns = self._store.add(received, rejected)
+                added = self._store.add(received, rejected)
             except StoreError as error:
                 self.store_trouble = str(error)
                 _LOG.error("nothing is stored or acknowledged: %s", error)
@@ -203,22 +209,31 @@ class Ingest:
                 commit_s = time.perf_counter() - began_s
                 break
         self.store_trouble = None
-        self._acknowledge(zip(batch, read, strict=True))
-        self._observe(commit_s, received, stored_ns)
+        self._acknowledge(zip(batch, read, strict=True), {id(each) for each in added.refused})
+        self._observe(commit_s, added)
 
     def _read(self, arrival: _Arrival) -> Received | Rejected:
+        why = "a command is for a device"
         try:
+            if arrival.size_bytes > messages.MAX_PAYLOAD_BYTES:
+                most = messages.MAX_PAYLOAD_BYTES
+                raise MessageError(f"payload of {arrival.size_bytes} bytes; at most {most}")
             message = messages.decode(arrival.topic, arrival.payload, prefix=self._prefix)
-        except MessageError as error:
-            return Rejected(arrival.topic, str(error), arrival.payload, arrival.received_ns)
-        if isinstance(message.body, Command):
             # PREFIX/DEVICE/command/alert matches the filter for alerts of a pipeline `command`.
-            why = "a command is for a device"
-            return Rejected(arrival.topic, why, arrival.payload, arrival.received_ns)
-        return Received(message, arrival.received_ns)
+            if not isinstance(message.body, Command):
+                return Received(message, arrival.received_ns)
+        except MessageError as error:
+            why = str(error)
+        return Rejected(
+            arrival.topic, why, arrival.payload, arrival.size_bytes, arrival.received_ns
+        )
 
-    def _acknowledge(self, settled: Iterable[tuple[_Arrival, Received | Rejected]]) -> None:
+    def _acknowledge(
+        self, settled: Iterable[tuple[_Arrival, Received | Rejected]], refused: set[int]
+    ) -> None:
         """To the devices what they keep until they hear of it, then to the broker everything.
+
+        A device is told only of what is stored: what was refused it keeps, gives up and reports.
 
         In this order: killed in between, we get the messages again from the broker and tell again.
         Only over the connection they came by: packet numbers belong to it, and over a later one the
@@ -227,7 +242,11 @@ class Ingest:
         current = [(each, read) for each, read in settled if each.connection == self._connection]
         by_device: defaultdict[str, list[str]] = defaultdict(list)
         for _, read in current:
-            if isinstance(read, Received) and read.message.kind in messages.STORED_KINDS:
+            if (
+                isinstance(read, Received)
+                and read.message.kind in messages.STORED_KINDS
+                and id(read) not in refused
+            ):
                 by_device[read.message.address.device].append(read.message.id)
         for device, ids in by_device.items():
             for start in range(0, len(ids), ACK_IDS):
@@ -240,7 +259,7 @@ class Ingest:
         stamp = Stamp(
             ts_ns=self._now_ns(),
             mono_ns=time.monotonic_ns(),
-            boot_id=self._boot_id,
+            boot_id=dating.our_boot_id(),
             seq=next(self._seq),
             clock_synced=True,  # the clock the others are compared with
         )
@@ -249,8 +268,11 @@ class Ingest:
         self._client.publish(encoded.topic, encoded.payload, 1)
 
 
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:  # not Linux
-        return str(uuid.uuid4())
+def _filters(prefix: str, share: str | None) -> tuple[str, ...]:
+    """What to subscribe to; a status is for each of a group, because nothing shared is retained."""
+    every = messages.subscriptions(prefix)
+    if share is None:
+        return every
+    return tuple(
+        topic if topic.endswith("/status") else f"$share/{share}/{topic}" for topic in every
+    )

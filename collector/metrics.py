@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
     from collector.ingest import Ingest
-    from collector.store import Received
+    from collector.store import Added
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -39,17 +39,17 @@ class Metrics:
         )
         self._latency = Histogram(
             "vedette_latency_seconds",
-            "From the time stamp of a message to its commit, repeats included",
+            "From a message's date to its commit, without repeats and replays",
             ["kind"],
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
 
-    def observe(self, commit_s: float, received: list[Received], stored_ns: int) -> None:
+    def observe(self, commit_s: float, added: Added) -> None:
         """Take note of one committed batch, as `Ingest` reports it."""
         self._commit.observe(commit_s)
-        for message in (each.message for each in received if each.message.kind != "status"):
-            self._latency.labels(message.kind).observe((stored_ns - message.stamp.ts_ns) / 1e9)
+        for kind, latency_ns in added.latencies_ns:
+            self._latency.labels(kind).observe(latency_ns / 1e9)
 
     def render(self) -> bytes:
         """The metrics in the text format of Prometheus."""
@@ -98,10 +98,12 @@ def _fleet(devices: list[queries.Row]) -> Iterable[Metric]:
     online = gauge("device_online", "1 while online and sending health")
     seen = gauge("device_seen_timestamp_seconds", "When the device was last heard")
     waiting = gauge("device_outbox_rows", "Messages the device still holds")
+    dead = gauge("device_dead_letters", "Messages the device has given up sending for now")
     temperature = gauge("device_cpu_temperature_celsius", "CPU temperature")
     rate = gauge("pipeline_windows_per_second", "Windows judged per second", "pipeline")
     dropped = gauge("pipeline_dropped_windows", "Windows not judged since its start", "pipeline")
     alarm = gauge("pipeline_alarm", "1 while an alert is raised", "pipeline")
+    trouble = gauge("pipeline_sensor_trouble", "1 while its sensor is not believed", "pipeline")
     for device in devices:
         name = device["device"]
         online.add_metric([name], device["state"] == "online")
@@ -109,6 +111,7 @@ def _fleet(devices: list[queries.Row]) -> Iterable[Metric]:
             seen.add_metric([name], device["seen_ns"] / 1e9)
         if device["outbox"] is not None:
             waiting.add_metric([name], device["outbox"]["rows"])
+            dead.add_metric([name], device["outbox"].get("dead", 0))
         if device["cpu_temperature_c"] is not None:
             temperature.add_metric([name], device["cpu_temperature_c"])
         for pipeline in device["pipelines"]:
@@ -116,4 +119,5 @@ def _fleet(devices: list[queries.Row]) -> Iterable[Metric]:
             rate.add_metric(labels, pipeline.get("windows_per_s", 0.0))
             dropped.add_metric(labels, sum(pipeline.get("dropped", {}).values()))
             alarm.add_metric(labels, (pipeline["alarm"] or {}).get("state") == "raised")
-    return (online, seen, waiting, temperature, rate, dropped, alarm)
+            trouble.add_metric(labels, pipeline["sensor"] is not None)
+    return (online, seen, waiting, dead, temperature, rate, dropped, alarm, trouble)

@@ -7,14 +7,23 @@ import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from collector import dating
+from contract.messages import Stamp
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Row = dict[str, Any]
 
+# What a person must hear of: listed together, kept for ever.
+NEWS_KINDS = ("alert", "sensor")
 # Latencies are taken from this many newest rows, so that the answer costs the same after years.
 LATENCY_ROWS = 10_000
+# However many names a broken or hostile publisher invents, an answer has at most so many.
+MOST_DEVICES = 1_000
+MOST_PIPELINES = 64
+MOST_SERIES = 200
 
 
 @contextlib.contextmanager
@@ -29,55 +38,130 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def messages(db: sqlite3.Connection, which: str, values: dict[str, Any]) -> list[Row]:
-    """Stored messages as the API shows them: stamp, body, and two derived values.
+    """Stored messages as the API shows them: stamp, body, and three derived values.
 
-    `at_ns` is when it happened by the better clock: the device's if it was synchronized, else the
-    collector's. `latency_ms` runs from the device's `ts_ns` to the committing transaction.
+    `at_ns` is when it happened, as far as is known, and `dated_by` says who knows; see `dating`.
+    `latency_ms` runs from there to the committing transaction; None where only the collector's own
+    clock is known.
 
     Args:
         db: from `reading`.
-        which: SQL after WHERE, constant text; `boot, seq` is the order in which a device spoke.
+        which: SQL after WHERE, constant text; `era, seq` is the order in which a device spoke.
         values: the named parameters in it.
     """
     rows = db.execute(
-        "SELECT message.n AS n, source, id, message.device AS device, pipeline, boot_id, seq,"  # noqa: S608 -- `which` is ours
-        " window, ts_ns, mono_ns, clock_synced, received_ns, stored_ns, body"
-        f" FROM message JOIN boot ON boot.n = message.boot WHERE {which}",
+        "SELECT message.n AS n, kind, source, id, message.device AS device, pipeline, boot_id,"  # noqa: S608 -- `which` is ours
+        " message.era AS era, seq, window, ts_ns, mono_ns, clock_synced, replayed, received_ns,"
+        " stored_ns, offset_ns, body"
+        f" FROM message CROSS JOIN boot ON boot.n = message.boot WHERE {which}",
         values,
     )
     return [_flat(row) for row in rows]
 
 
 def _flat(row: sqlite3.Row) -> Row:
-    message = {**row, "clock_synced": bool(row["clock_synced"])}
+    message: Row = dict(row)
     body: Row = json.loads(message.pop("body"))
-    message["at_ns"] = message["ts_ns" if message["clock_synced"] else "received_ns"]
-    message["latency_ms"] = (message["stored_ns"] - message["ts_ns"]) / 1e6
-    return {**message, **body}
+    at_ns, dated_by = _date(row)
+    latency_ms = None if dated_by == "collector" else (message["stored_ns"] - at_ns) / 1e6
+    del message["offset_ns"]
+    message |= {name: bool(message[name]) for name in ("clock_synced", "replayed")}
+    return {**message, "at_ns": at_ns, "dated_by": dated_by, "latency_ms": latency_ms, **body}
+
+
+def _date(row: sqlite3.Row) -> tuple[int, dating.DatedBy]:
+    stamp = Stamp(
+        ts_ns=row["ts_ns"],
+        mono_ns=row["mono_ns"],
+        boot_id=row["boot_id"],
+        seq=row["seq"],
+        clock_synced=bool(row["clock_synced"]),
+    )
+    return dating.date(stamp, row["received_ns"], row["offset_ns"])
 
 
 def alerts(
-    db: sqlite3.Connection, *, limit: int, since: int = 0, device: str | None = None
+    db: sqlite3.Connection,
+    *,
+    limit: int,
+    since: int = 0,
+    device: str | None = None,
+    kinds: Sequence[str] = NEWS_KINDS,
 ) -> list[Row]:
-    """Alerts, newest first: of all devices in order of arrival, of one device in its own order.
+    """Alerts and sensors, newest first: of all devices by arrival, of one in its own order.
 
     Args:
         db: from `reading`.
         limit: at most this many.
         since: only rows with `n` above it, as returned earlier.
         device: only this device's.
+        kinds: only these, out of `NEWS_KINDS`.
     """
-    which = "kind = 'alert' AND message.n > :since"
     if device is None:
-        which += " ORDER BY message.n DESC"
+        order = "n DESC"
+        # each kind by its index, merged: else SQLite would sort all there ever were
+        found = " UNION ALL ".join(
+            f"SELECT n FROM message WHERE kind = '{kind}' AND n > :since"  # noqa: S608 -- constant text
+            for kind in kinds
+        )
     else:
-        which += " AND message.device = :device ORDER BY boot DESC, seq DESC"
-    values = {"since": since, "device": device, "limit": limit}
-    return messages(db, which + " LIMIT :limit", values)
+        order = "era DESC, seq DESC"
+        names = ", ".join(f"'{kind}'" for kind in kinds)
+        # `+n`: not by arrival, but by the index that has all of a device together
+        found = (
+            f"SELECT n FROM message WHERE kind IN ({names})"  # noqa: S608 -- constant text
+            " AND device = :device AND +n > :since"
+        )
+    which = f"message.n IN ({found} ORDER BY {order} LIMIT :limit) ORDER BY message.{order}"
+    return messages(db, which, {"since": since, "device": device, "limit": limit})
+
+
+def newest(
+    db: sqlite3.Connection, kind: str, device: str, pipeline: str | None = None
+) -> Row | None:
+    """The message of that kind that the device, or its pipeline, has made last."""
+    rows = messages(
+        db,
+        "kind = :kind AND message.device = :device AND pipeline IS :pipeline"
+        " ORDER BY message.era DESC, seq DESC LIMIT 1",
+        {"kind": kind, "device": device, "pipeline": pipeline},
+    )
+    return rows[0] if rows else None
+
+
+def pipelines(db: sqlite3.Connection, kind: str, device: str) -> list[str]:
+    """The first `MOST_PIPELINES` pipelines of a device that have sent that kind, by name."""
+    # from name to name in the index: SQLite's DISTINCT would look at every row
+    rows = db.execute(
+        "WITH RECURSIVE known (name) AS ("
+        " SELECT min(pipeline) FROM message WHERE kind = :kind AND device = :device"
+        " UNION ALL SELECT (SELECT min(pipeline) FROM message"
+        "  WHERE kind = :kind AND device = :device AND pipeline > name)"
+        " FROM known WHERE name NOT NULL LIMIT :limit)"
+        " SELECT name FROM known WHERE name NOT NULL",
+        {"kind": kind, "device": device, "limit": MOST_PIPELINES},
+    )
+    return [name for (name,) in rows]
+
+
+def devices(db: sqlite3.Connection) -> list[Row]:
+    """The `MOST_DEVICES` heard of last, by name: what the store notes about each."""
+    rows = db.execute(
+        "SELECT * FROM (SELECT device, seen_ns, status, status_ns FROM device"
+        " ORDER BY max(coalesce(seen_ns, 0), coalesce(status_ns, 0)) DESC LIMIT ?) ORDER BY device",
+        (MOST_DEVICES,),
+    )
+    return [dict(row) for row in rows]
+
+
+def device_count(db: sqlite3.Connection) -> int:
+    """How many devices have ever spoken."""
+    (count,) = db.execute("SELECT count(*) FROM device").fetchone()
+    return int(count)
 
 
 def scores(db: sqlite3.Connection, *, limit: int, since: int = 0) -> list[Row]:
-    """The newest scores of every pipeline, oldest first, for plots.
+    """The newest scores of at most `MOST_SERIES` pipelines, oldest first, for plots.
 
     Args:
         db: from `reading`.
@@ -85,18 +169,22 @@ def scores(db: sqlite3.Connection, *, limit: int, since: int = 0) -> list[Row]:
         since: only rows with `n` above it.
     """
     names = ("n", "at_ns", "window", "label", "score", "threshold")
-    series = []
-    for device, pipeline in db.execute(
-        "SELECT DISTINCT device, pipeline FROM message WHERE kind = 'score' ORDER BY 1, 2"
-    ).fetchall():
-        newest = messages(
-            db,
-            "kind = 'score' AND message.device = :device AND pipeline = :pipeline"
-            " AND message.n > :since ORDER BY message.n DESC LIMIT :limit",
-            {"device": device, "pipeline": pipeline, "since": since, "limit": limit},
-        )
-        points = [{name: point[name] for name in names} for point in reversed(newest)]
-        series.append({"device": device, "pipeline": pipeline, "points": points})
+    series: list[Row] = []
+    for device in (row["device"] for row in devices(db)):
+        for pipeline in pipelines(db, "score", device):
+            if len(series) == MOST_SERIES:
+                return series
+            points = messages(
+                db,
+                "message.n IN (SELECT n FROM message WHERE kind = 'score' AND device = :device"
+                " AND pipeline = :pipeline AND +n > :since ORDER BY n DESC LIMIT :limit)"
+                " ORDER BY message.n",
+                {"device": device, "pipeline": pipeline, "since": since, "limit": limit},
+            )
+            # two collectors may have stored them a little out of order
+            points.sort(key=lambda point: point["at_ns"])
+            points = [{name: point[name] for name in names} for point in points]
+            series.append({"device": device, "pipeline": pipeline, "points": points})
     return series
 
 
@@ -112,14 +200,23 @@ def counters(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def latency(db: sqlite3.Connection, *kinds: str) -> Row:
-    """Percentiles of the time from `ts_ns` to the commit, over the newest rows of `kinds`."""
+    """Percentiles of the time from `at_ns` to the commit, over the newest rows of `kinds`.
+
+    A replayed row tells how long the device was away, and one that only the collector has dated
+    tells nothing: both are left out.
+    """
     values: list[int] = []
     for kind in kinds:
         rows = db.execute(
-            "SELECT stored_ns - ts_ns FROM message WHERE kind = ? ORDER BY n DESC LIMIT ?",
+            "SELECT ts_ns, mono_ns, boot_id, seq, clock_synced, replayed, received_ns, stored_ns,"
+            " offset_ns FROM message CROSS JOIN boot ON boot.n = message.boot WHERE kind = ?"
+            " ORDER BY message.n DESC LIMIT ?",
             (kind, LATENCY_ROWS),
         )
-        values += [value for (value,) in rows]
+        for row in rows:
+            at_ns, dated_by = _date(row)
+            if dated_by != "collector" and not row["replayed"]:
+                values.append(row["stored_ns"] - at_ns)
     values.sort()
 
     def percentile(share: float) -> float | None:
@@ -131,12 +228,6 @@ def latency(db: sqlite3.Connection, *kinds: str) -> Row:
 def summary(db: sqlite3.Connection) -> Row:
     """Counts and latencies of the whole store; `duplicates` is counted, not assumed to be zero."""
     rows = dict(db.execute("SELECT kind, count(*) FROM message GROUP BY kind").fetchall())
-    states = dict(
-        db.execute(
-            "SELECT json_extract(body, '$.state'), count(*) FROM message"
-            " WHERE kind = 'alert' GROUP BY 1"
-        ).fetchall()
-    )
     (duplicates,) = db.execute(
         "SELECT coalesce(sum(copies - 1), 0) FROM"
         " (SELECT count(*) AS copies FROM message GROUP BY source, id HAVING copies > 1)"
@@ -144,8 +235,9 @@ def summary(db: sqlite3.Connection) -> Row:
     totals = counters(db)
     return {
         "alerts": rows.get("alert", 0),
-        "alerts_raised": states.get("raised", 0),
-        "alerts_cleared": states.get("cleared", 0),
+        "alerts_raised": totals.get("alert_raised", 0),
+        "alerts_cleared": totals.get("alert_cleared", 0),
+        "sensors": rows.get("sensor", 0),
         "readings": rows.get("reading", 0),
         "scores": rows.get("score", 0),
         "healths": rows.get("health", 0),

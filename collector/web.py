@@ -92,9 +92,13 @@ def make_app(
 
 
 def _alerts(db: Any, request: Request) -> Any:
-    device = request.query_params.get("device")
+    device, kind = request.query_params.get("device"), request.query_params.get("kind")
+    if kind not in {None, *queries.NEWS_KINDS}:
+        raise HTTPException(400, f"kind must be one of {', '.join(queries.NEWS_KINDS)}")
     limit, since = _whole(request, "limit", 100, MOST_ROWS), _whole(request, "since", 0)
-    return {"alerts": queries.alerts(db, limit=limit, since=since, device=device)}
+    kinds = queries.NEWS_KINDS if kind is None else (kind,)
+    rows = queries.alerts(db, limit=limit, since=since, device=device, kinds=kinds)
+    return {"alerts": rows}
 
 
 def _scores(db: Any, request: Request) -> Any:
@@ -108,7 +112,8 @@ def _rejected(db: Any, request: Request) -> Any:
 
 def _devices(db: Any, _: Request) -> Any:
     now_ns = time.time_ns()
-    return {"now_ns": now_ns, "devices": fleet.devices(db, now_ns=now_ns)}
+    shown = fleet.devices(db, now_ns=now_ns)
+    return {"now_ns": now_ns, "left_out": queries.device_count(db) - len(shown), "devices": shown}
 
 
 def _whole(request: Request, name: str, default: int, most: int = 2**62) -> int:

@@ -45,11 +45,13 @@ const STATES = { online: "good", silent: "warn", stopped: "", offline: "bad", un
 
 const isRaised = (pipeline) => pipeline.alarm?.state === "raised";
 const isInAlarm = (device) => device.pipelines.some(isRaised);
+const isInTrouble = (device) => device.pipelines.some((each) => each.sensor !== null);
 
 function deviceCard(device, now_ns, width) {
   const facts = element("ul", "facts");
   const fact = (text, tone = "") => facts.append(element("li", tone, text));
   if (device.outbox) fact(`${device.outbox.rows} queued`, device.outbox.rows > 100 ? "warn" : "");
+  if (device.outbox?.dead) fact(`${device.outbox.dead} dead letters`, "bad");
   if (device.cpu_temperature_c !== null) fact(`${device.cpu_temperature_c.toFixed(0)} °C`);
   for (const cause of device.throttled ?? []) fact(cause, "warn");
   if (device.clock_synced !== null) {
@@ -58,7 +60,7 @@ function deviceCard(device, now_ns, width) {
   if (device.version) fact(`version ${device.version}`);
   fact(device.seen_ns === null ? "not heard yet" : `heard ${format.ago(device.seen_ns, now_ns)}`);
   return element(
-    "article", isInAlarm(device) ? "device alarm" : "device",
+    "article", isInAlarm(device) ? "device alarm" : isInTrouble(device) ? "device doubt" : "device",
     element("div", "title",
       element("span", `dot ${STATES[device.state]}`),
       element("h3", "", device.device),
@@ -70,12 +72,16 @@ function deviceCard(device, now_ns, width) {
 
 function pipelinePart(device, pipeline, width) {
   const isWatched = device.state === "online" && pipeline.state === "watching";
-  const state = isRaised(pipeline) ? `alarm: ${pipeline.alarm.label}` : pipeline.state ?? "quiet";
-  const tone = isRaised(pipeline) ? "bad" : isWatched ? "good" : "";
+  const pills = [];
+  const pill = (text, tone) => pills.push(element("span", `pill ${tone}`, text));
+  if (pipeline.sensor !== null) pill(`sensor: ${pipeline.sensor}`, "warn");
+  if (isRaised(pipeline)) pill(`alarm: ${pipeline.alarm.label}`, "bad");
+  if (!pills.length) pill(pipeline.state ?? "quiet", isWatched ? "good" : "");
   const part = element("div", "pipeline",
-    element("div", "title",
-      element("h4", "", pipeline.pipeline),
-      element("span", `pill ${tone}`, state)));
+    element("div", "title", element("h4", "", pipeline.pipeline), ...pills));
+  const warning = (text) => part.append(element("p", "warning", text));
+  if (pipeline.sensor !== null) warning("Its sensor is not believed: nothing is judged until it is.");
+  if (pipeline.bundle_refused) warning(`A newer bundle was refused: ${pipeline.bundle_refused}`);
   if (pipeline.state === "learning") {
     const bar = element("progress", "");
     bar.max = Math.max(pipeline.learn_windows, 1);
@@ -85,7 +91,8 @@ function pipelinePart(device, pipeline, width) {
   }
   const points = scores.get(`${device.device}/${pipeline.pipeline}`);
   if (points?.length > 1) {
-    const own = alerts.filter((a) => a.device === device.device && a.pipeline === pipeline.pipeline);
+    const own = alerts.filter((a) => a.kind === "alert"
+      && a.device === device.device && a.pipeline === pipeline.pipeline);
     part.append(chart(points, own, width, format));
   }
   if (pipeline.workload) {
@@ -105,25 +112,37 @@ function pipelinePart(device, pipeline, width) {
   return part;
 }
 
+// Who dated it, where it was not the device's own synchronized clock.
+const DATED = { boot: "dated by a later message", collector: "time of arrival" };
+
 function alertRow(alert) {
+  const isSensor = alert.kind === "sensor";
   const time = element("time", "", format.time(alert.at_ns));
   time.dateTime = new Date(alert.at_ns / 1e6).toISOString();
-  return element("tr", "",
-    element("td", "", time),
-    element("td", "", element("span", `pill ${alert.state === "raised" ? "bad" : "good"}`, alert.state)),
+  const marks = [DATED[alert.dated_by], alert.replayed ? "replayed" : null]
+    .filter(Boolean).map((text) => element("span", "mark", text));
+  const tone = alert.state === "cleared" ? "good" : isSensor ? "warn" : "bad";
+  const numbers = isSensor
+    ? `${alert.refused} windows refused, ${format.duration(1000 * alert.lasted_s)}`
+    : `${format.score(alert.score)} / ${format.score(alert.threshold)}`;
+  return element("tr", alert.kind,
+    element("td", "", time, ...marks),
+    element("td", "", element("span", `pill ${tone}`, isSensor ? `sensor ${alert.state}` : alert.state)),
     element("td", "", `${alert.device} / ${alert.pipeline}`),
     element("td", "", alert.label),
-    element("td", "number", `${format.score(alert.score)} / ${format.score(alert.threshold)}`),
-    element("td", "number", format.duration(alert.latency_ms)));
+    element("td", "number", numbers),
+    element("td", "number", alert.latency_ms === null ? "–" : format.duration(alert.latency_ms)));
 }
 
-function drawDevices(now_ns) {
+function drawDevices(now_ns, leftOut) {
   const grid = byId("devices");
   // The width of a card's inside, from one that is there; the first drawing makes do with a guess.
   const card = grid.querySelector(".pipeline");
   const width = Math.round(card ? card.clientWidth : Math.min(grid.clientWidth, 400) - 34);
   grid.replaceChildren(...devices.map((each) => deviceCard(each, now_ns, Math.max(width, 120))));
   byId("no-devices").hidden = devices.length > 0;
+  byId("left-out").hidden = leftOut === 0;
+  byId("left-out").textContent = `${leftOut} more, not heard for longer, are not shown.`;
 }
 
 function drawAlerts(isNew) {
@@ -132,20 +151,24 @@ function drawAlerts(isNew) {
   byId("alerts").tBodies[0].replaceChildren(...alerts.map(alertRow));
   if (isNew) {
     const newest = alerts[0];
-    byId("announce").textContent = `${newest.state}: ${newest.label}, ${newest.device} ${newest.pipeline}`;
+    byId("announce").textContent =
+      `${newest.kind} ${newest.state}: ${newest.label}, ${newest.device} ${newest.pipeline}`;
   }
 }
 
 function drawSummary(summary) {
   const online = devices.filter((each) => each.state === "online").length;
-  const alarms = devices.flatMap((each) => each.pipelines).filter(isRaised).length;
+  const pipelines = devices.flatMap((each) => each.pipelines);
+  const alarms = pipelines.filter(isRaised).length;
+  const troubles = pipelines.filter((each) => each.sensor !== null).length;
   const { p50, p99 } = summary.latency_ms.alert;
   const facts = [
     ["devices online", `${online} of ${devices.length}`, ""],
     ["in alarm now", alarms, alarms ? "bad" : ""],
+    ["sensors in trouble", troubles, troubles ? "warn" : ""],
     ["alerts stored", summary.alerts, ""],
-    ["window to row, median", p50 === null ? "–" : format.duration(p50), ""],
-    ["window to row, 99 %", p99 === null ? "–" : format.duration(p99), ""],
+    ["window to row, 50 % · 99 %",
+      p50 === null ? "–" : `${format.duration(p50)} · ${format.duration(p99)}`, ""],
     ["messages rejected", summary.rejected, ""],
   ];
   byId("summary").replaceChildren(...facts.map(([name, value, tone]) =>
@@ -168,26 +191,29 @@ function drawLink(health) {
 
 // -- when it is drawn ------------------------------------------------------------------------------
 
-const newestScore = () => Math.max(0, ...[...scores.values()].map((points) => points.at(-1).n));
+const newestOf = (rows) => rows.reduce((most, row) => Math.max(most, row.n), 0);
+const newestScore = () => Math.max(0, ...[...scores.values()].map(newestOf));
 
 async function refresh() {
   try {
-    const knownAlert = alerts[0]?.n ?? 0;
-    const [health, summary, fleet, fresh, plotted] = await Promise.all([
+    const knownAlert = newestOf(alerts);
+    const [health, summary, fleet, listed, plotted] = await Promise.all([
       ask("/healthz"), ask("/api/summary"), ask("/api/devices"),
-      ask(`/api/alerts?limit=${ALERTS}&since=${knownAlert}`),
+      ask(`/api/alerts?limit=${ALERTS}`), // all of them: a row is dated anew once its device is
       ask(`/api/scores?limit=${POINTS}&since=${newestScore()}`),
     ]);
-    devices = fleet.devices.sort((a, b) => isInAlarm(b) - isInAlarm(a)); // the rest by name
-    alerts = [...fresh.alerts, ...alerts].slice(0, ALERTS);
+    const urgency = (device) => 2 * isInAlarm(device) + isInTrouble(device);
+    devices = fleet.devices.sort((a, b) => urgency(b) - urgency(a)); // the rest by name
+    const isSame = JSON.stringify(alerts) === JSON.stringify(listed.alerts);
+    alerts = listed.alerts;
     for (const { device, pipeline, points } of plotted.series) {
       const key = `${device}/${pipeline}`;
       const all = [...(scores.get(key) ?? []), ...points].slice(-POINTS);
       if (all.length) scores.set(key, all);
     }
     isLive = true;
-    drawDevices(fleet.now_ns);
-    if (fresh.alerts.length || !knownAlert) drawAlerts(knownAlert > 0 && fresh.alerts.length > 0);
+    drawDevices(fleet.now_ns, fleet.left_out);
+    if (!isSame || !alerts.length) drawAlerts(knownAlert > 0 && newestOf(alerts) > knownAlert);
     drawSummary(summary);
     drawLink(health);
   } catch {

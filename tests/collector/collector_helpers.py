@@ -1,6 +1,7 @@
 """Messages made as a device makes them, and a real broker and collector as processes."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import signal
@@ -10,8 +11,21 @@ import urllib.request
 from pathlib import Path
 
 from collector.store import Received
-from contract.messages import Address, Alert, Encoded, Health, OutboxHealth, Score, Stamp, decode
+from contract.messages import (
+    PIPELINE_KINDS,
+    Address,
+    Alert,
+    Encoded,
+    Health,
+    OutboxHealth,
+    PipelineHealth,
+    Score,
+    Sensor,
+    Stamp,
+    decode,
+)
 from contract.messages import encode as encode_message
+from contract.messages import replayed as mark_replayed
 
 PREFIX = "vedette"
 ROOT = Path(__file__).parents[2]
@@ -41,23 +55,52 @@ def a_score(value=0.5):
     return Score(workload="machine_condition", label="novelty", score=value, threshold=1.0)
 
 
+def sensor(state="raised", label="stuck"):
+    return Sensor(workload="machine_condition", state=state, label=label, refused=12, lasted_s=3.5)
+
+
+def pipeline_health(**changes):
+    values = {
+        "workload": "machine_condition",
+        "model_id": "0123456789ab",
+        "engine": "fake 1",
+        "state": "learning",
+        "learned_windows": 30,
+        "learn_windows": 100,
+        "windows": 30,
+        "windows_per_s": 10.0,
+        "dropped": {"late": 2, "gap": 1},
+        "alerts": 0,
+        "latency_ms": {"embed": 1.5},
+    }
+    return PipelineHealth(**{**values, **changes})
+
+
+def outbox_health(**changes):
+    values = {"rows": 2, "bytes": 700, "max_bytes": 9000, "oldest_s": 0.5, "sent": 9}
+    return OutboxHealth(**{**values, "acknowledged": 7, "dropped": {}, **changes})
+
+
 def health(**changes):
-    outbox = OutboxHealth(
-        rows=2, bytes=700, max_bytes=9000, oldest_s=0.5, sent=9, acknowledged=7, dropped={}
-    )
-    values = {"version": "0.1.0", "uptime_s": 60.0, "pipelines": {}, "outbox": outbox, **changes}
-    return Health(**values)
+    values = {"version": "0.1.0", "uptime_s": 60.0, "pipelines": {}, "outbox": outbox_health()}
+    return Health(**{**values, **changes})
 
 
-def encode(body, device="pump-1", pipeline="bearing", **stamped) -> Encoded:
-    is_of_pipeline = isinstance(body, Alert | Score)
+def encode(body, device="pump-1", pipeline="bearing", *, replayed=False, **stamped) -> Encoded:
+    is_of_pipeline = type(body).__name__.lower() in PIPELINE_KINDS
     address = Address(PREFIX, device, pipeline if is_of_pipeline else None)
-    return encode_message(body, address, stamp(**stamped))
+    encoded = encode_message(body, address, stamp(**stamped))
+    if replayed:
+        return dataclasses.replace(encoded, payload=mark_replayed(encoded.payload))
+    return encoded
+
+
+def arrived(encoded: Encoded, *, at_ns=1_700_000_001 * SECOND_NS) -> Received:
+    return Received(decode(encoded.topic, encoded.payload, prefix=PREFIX), at_ns)
 
 
 def received(body, *, at_ns=1_700_000_001 * SECOND_NS, **where) -> Received:
-    encoded = encode(body, **where)
-    return Received(decode(encoded.topic, encoded.payload, prefix=PREFIX), at_ns)
+    return arrived(encode(body, **where), at_ns=at_ns)
 
 
 def get(url):

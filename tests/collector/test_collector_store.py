@@ -3,7 +3,7 @@ import sqlite3
 import pytest
 from collector_helpers import SECOND_NS, a_score, alert, health, received
 
-from collector import fleet, queries, store
+from collector import fleet, queries, schema, store
 from collector.store import Rejected, Store, StoreError
 from contract.messages import Status
 
@@ -66,8 +66,8 @@ def test_migrations_run_twice_change_nothing(opened, path):
 
     before = dump()
     db = sqlite3.connect(path, isolation_level=None)
-    store.migrate(db)
-    store.migrate(db)
+    schema.migrate(db)
+    schema.migrate(db)
     db.close()
     assert dump() == before
     Store(path).close()
@@ -79,7 +79,7 @@ def test_a_failed_migration_leaves_no_trace(path, monkeypatch):
         db.execute("CREATE TABLE half (x)")
         db.execute("not SQL")
 
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, _half))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, _half))
     with pytest.raises(StoreError, match="syntax error"):
         Store(path)
     monkeypatch.undo()
@@ -95,7 +95,7 @@ def test_a_database_of_a_newer_version_is_refused(path, monkeypatch):
     def _later(db):
         db.execute("CREATE TABLE later (x)")
 
-    monkeypatch.setattr(store, "MIGRATIONS", (*store.MIGRATIONS, _later))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, _later))
     Store(path).close()
     monkeypatch.undo()
     with pytest.raises(StoreError, match="newer version"):
@@ -168,7 +168,7 @@ def test_scores_and_healths_are_bounded_and_alerts_are_not(opened, path, monkeyp
 def test_the_rejected_table_is_bounded_and_truncated(opened, path, monkeypatch):
     monkeypatch.setattr(store, "KEEP_REJECTED", 5)
     for i in range(12):
-        opened.add([], [Rejected("t" * 999, f"reason {i}", b"\xff" * 9999, 1)])
+        opened.add([], [Rejected("t" * 999, f"reason {i}", b"\xff" * 9999, 9999, 1)])
     with queries.reading(path) as db:
         rows = queries.rejected(db, limit=99)
         assert queries.summary(db)["rejected"] == 12

@@ -7,29 +7,26 @@ import urllib.request
 
 import pytest
 import uvicorn
-from collector_helpers import SECOND_NS, a_score, alert, get, health, received
+from collector_helpers import (
+    SECOND_NS,
+    a_score,
+    alert,
+    get,
+    health,
+    outbox_health,
+    pipeline_health,
+    received,
+    sensor,
+)
 from real_broker import until
 
 from collector import web
 from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
-from collector.store import Rejected, Store
-from contract.messages import PipelineHealth, Status
+from collector.store import Added, Rejected, Store
+from contract.messages import Status
 
 MARKUP = "<script>alert('x')</script>"
-PIPELINE = PipelineHealth(
-    workload="machine_condition",
-    model_id="0123456789ab",
-    engine="fake 1",
-    state="learning",
-    learned_windows=30,
-    learn_windows=100,
-    windows=30,
-    windows_per_s=10.0,
-    dropped={"late": 2, "gap": 1},
-    alerts=0,
-    latency_ms={"embed": 1.5},
-)
 
 
 class Served:
@@ -45,7 +42,9 @@ class Served:
         app = web.make_app(path, self.ingest, self.metrics, self.stopping)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
         self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [listener]})
+        self.thread = threading.Thread(
+            target=self.server.run, kwargs={"sockets": [listener]}, daemon=True
+        )
         self.thread.start()
         until(lambda: self.server.started)
 
@@ -71,37 +70,64 @@ def served(tmp_path_factory):
     served.store.add(
         [
             received(Status(state="online"), at_ns=now_ns),
-            received(health(pipelines={"bearing": PIPELINE}, cpu_temperature_c=51.5), at_ns=now_ns),
-            received(a_score(0.25), ts_ns=now_ns - SECOND_NS),
-            received(alert(label=MARKUP), ts_ns=now_ns - SECOND_NS, clock_synced=False),
-            received(alert("cleared"), device="pump-2", ts_ns=now_ns - SECOND_NS),
+            received(
+                health(
+                    pipelines={"bearing": pipeline_health(bundle_refused="too slow")},
+                    cpu_temperature_c=51.5,
+                    outbox=outbox_health(dead=3),
+                ),
+                ts_ns=now_ns,
+                at_ns=now_ns,
+            ),
+            received(a_score(0.25), ts_ns=now_ns - SECOND_NS, at_ns=now_ns),
+            received(
+                alert(label=MARKUP), clock_synced=False, boot_id="b", at_ns=now_ns - SECOND_NS
+            ),
+            received(
+                alert("cleared"),
+                device="pump-2",
+                replayed=True,
+                ts_ns=now_ns - SECOND_NS,
+                at_ns=now_ns,
+            ),
+            received(sensor(), ts_ns=now_ns - SECOND_NS, at_ns=now_ns),
         ],
-        [Rejected("vedette/<b>", "bad name in topic", b"\xffjunk", now_ns)],
+        [Rejected("vedette/<b>", "bad name in topic", b"\xffjunk", 5, now_ns)],
     )
     yield served
     served.close()
 
 
 def test_alerts(served):
-    newest, first = served.get("api/alerts")["alerts"]
-    assert (newest["device"], newest["state"]) == ("pump-2", "cleared")
-    assert newest["at_ns"] == newest["ts_ns"]
+    trouble, newest, first = served.get("api/alerts")["alerts"]
+    assert (newest["device"], newest["kind"], newest["state"]) == ("pump-2", "alert", "cleared")
+    assert (newest["at_ns"], newest["dated_by"]) == (newest["ts_ns"], "device")
+    assert newest["latency_ms"] == pytest.approx(1000, abs=500)
+    assert (newest["replayed"], first["replayed"]) == (True, False)
     assert first["label"] == MARKUP
-    assert first["at_ns"] == first["received_ns"]  # its own clock was not to be believed
-    assert first["latency_ms"] == pytest.approx(1000, abs=500)
-    assert served.get("api/alerts?limit=1")["alerts"] == [newest]
-    assert served.get("api/alerts?device=pump-1")["alerts"] == [first]
-    assert served.get(f"api/alerts?since={first['n']}")["alerts"] == [newest]
+    # its own clock was not to be believed, and nothing else of that boot has told the time
+    assert (first["at_ns"], first["dated_by"]) == (first["received_ns"], "collector")
+    assert first["latency_ms"] is None
+    assert (trouble["kind"], trouble["label"], trouble["refused"]) == ("sensor", "stuck", 12)
+    assert served.get("api/alerts?limit=1")["alerts"] == [trouble]
+    assert served.get("api/alerts?device=pump-1")["alerts"] == [trouble, first]
+    assert served.get(f"api/alerts?since={first['n']}")["alerts"] == [trouble, newest]
+    assert served.get("api/alerts?kind=sensor")["alerts"] == [trouble]
+    assert served.get("api/alerts?kind=alert")["alerts"] == [newest, first]
+    assert served.get("api/alerts?kind=alert&device=pump-1")["alerts"] == [first]
 
 
 def test_devices(served):
-    first, second = served.get("api/devices")["devices"]
+    answer = served.get("api/devices")
+    first, second = answer["devices"]
+    assert answer["left_out"] == 0
     assert (first["device"], first["state"], first["clock_synced"]) == ("pump-1", "online", True)
     assert first["cpu_temperature_c"] == 51.5
     assert first["outbox"]["rows"] == 2
     (pipeline,) = first["pipelines"]
     assert (pipeline["learned_windows"], pipeline["learn_windows"]) == (30, 100)
     assert pipeline["alarm"]["state"] == "raised"
+    assert (pipeline["sensor"], pipeline["bundle_refused"]) == ("stuck", "too slow")
     assert (second["device"], second["state"], second["outbox"]) == ("pump-2", "unknown", None)
 
 
@@ -116,8 +142,10 @@ def test_summary(served):
     summary = served.get("api/summary")
     assert summary["alerts"] == summary["alerts_raised"] + summary["alerts_cleared"] == 2
     assert (summary["duplicates"], summary["redelivered"], summary["rejected"]) == (0, 0, 1)
-    assert summary["latency_ms"]["alert"]["count"] == 2
-    assert summary["latency_ms"]["all"]["count"] == 3
+    assert summary["sensors"] == 1
+    # of the alerts one was replayed, the other cannot be dated
+    assert summary["latency_ms"]["alert"] == {"count": 0, "p50": None, "p99": None}
+    assert summary["latency_ms"]["all"]["count"] == 1
     assert summary["latency_ms"]["all"]["p99"] == pytest.approx(1000, abs=500)
 
 
@@ -126,7 +154,9 @@ def test_rejected(served):
     assert row["payload"] == "\N{REPLACEMENT CHARACTER}junk"
 
 
-@pytest.mark.parametrize("query", ["limit=x", "limit=-1", "limit=1001", "since=1e9", "limit=²"])
+@pytest.mark.parametrize(
+    "query", ["limit=x", "limit=-1", "limit=1001", "since=1e9", "limit=²", "kind=health"]
+)
 def test_a_bad_query_is_named(served, query):
     url = served.url + "api/alerts?" + urllib.parse.quote(query, safe="=")
     with pytest.raises(urllib.error.HTTPError) as refused:
@@ -157,10 +187,11 @@ def test_healthz_gives_the_reasons(served):
 
 
 def test_metrics(served):
-    served.metrics.observe(0.004, [received(alert())], 1_700_000_000 * SECOND_NS + 20_000_000)
+    served.metrics.observe(0.004, Added(SECOND_NS, [("alert", 20_000_000)], []))
     text = served.text("metrics")
     for line in (
         'vedette_messages_stored_total{kind="alert"} 2.0',
+        'vedette_messages_stored_total{kind="sensor"} 1.0',
         "vedette_messages_redelivered_total 0.0",
         "vedette_messages_rejected_total 1.0",
         "vedette_scores_dropped_total 0.0",
@@ -172,10 +203,13 @@ def test_metrics(served):
         'vedette_device_online{device="pump-1"} 1.0',
         'vedette_device_online{device="pump-2"} 0.0',
         'vedette_device_outbox_rows{device="pump-1"} 2.0',
+        'vedette_device_dead_letters{device="pump-1"} 3.0',
         'vedette_device_cpu_temperature_celsius{device="pump-1"} 51.5',
         'vedette_pipeline_windows_per_second{device="pump-1",pipeline="bearing"} 10.0',
         'vedette_pipeline_dropped_windows{device="pump-1",pipeline="bearing"} 3.0',
         'vedette_pipeline_alarm{device="pump-1",pipeline="bearing"} 1.0',
+        'vedette_pipeline_sensor_trouble{device="pump-1",pipeline="bearing"} 1.0',
+        'vedette_pipeline_sensor_trouble{device="pump-2",pipeline="bearing"} 0.0',
     ):
         assert line in text.splitlines()
 
