@@ -207,6 +207,8 @@ class Publisher:
     def _say_goodbye(self, client: paho.Client) -> None:
         """A clean stop is announced, so that nobody takes it for a failure."""
         said = client.publish(*self._status("stopped"), qos=1, retain=True)
+        if said.rc:  # the connection has just broken; `is_published` would raise
+            return
         deadline_s = time.monotonic() + _GOODBYE_S
         while not said.is_published() and time.monotonic() < deadline_s:
             if client.loop(timeout=0.1) != MQTTErrorCode.MQTT_ERR_SUCCESS:
