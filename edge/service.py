@@ -15,13 +15,14 @@ from typing import Any
 from contract import messages
 from contract.messages import PRECIOUS_KINDS, Address, Encoded, Health
 from edge import health
-from edge.bundle import Bundle
+from edge.activate import open_or_previous
 from edge.clock import Clock
 from edge.config import DeviceConfig
 from edge.notify import notify, watchdog_s
 from edge.outbox import Outbox, OutboxFullError
 from edge.publisher import Publisher
 from edge.queue import Queue
+from edge.serving import Serving
 from edge.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,15 @@ class Service:
             base: folder that relative paths in it start from.
 
         Raises:
-            BundleError: a bundle was refused.
+            BundleError: a bundle was refused, and so was the one before it.
             ConfigError: the outbox or a secret cannot be opened.
             BusyError: another process has the outbox.
         """
         device = config.device
-        bundles = [Bundle.open(base / p.bundle, p.engine) for p in config.pipeline]
+        opened = [
+            open_or_previous(base / p.bundle, p.engine, hop_s=p.source.hop_s)
+            for p in config.pipeline
+        ]
         self._state_dir = base / device.state_dir
         self._queue = Queue(_open_outbox(self._state_dir / "outbox.db", device.outbox_max_bytes))
         self._clock = Clock(first_seq=self._queue.last_seq + 1)
@@ -58,15 +62,14 @@ class Service:
         self._watchers = [
             Watcher(
                 pipeline,
-                bundle,
+                Serving(pipeline, bundle, refused, state_dir=self._state_dir, base=base),
                 address=Address(config.mqtt.prefix, device.name, pipeline.name),
                 clock=self._clock,
                 send=self.send,
                 send_score=self._publisher.send_score,
-                state_dir=self._state_dir,
                 base=base,
             )
-            for pipeline, bundle in zip(config.pipeline, bundles, strict=True)
+            for pipeline, (bundle, refused) in zip(config.pipeline, opened, strict=True)
         ]
         for watcher in self._watchers:
             if (state := self._queue.state(watcher.name)) is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import statistics
 import threading
 import time
@@ -16,12 +15,10 @@ from contract import messages
 from contract.messages import Address, Alert, Body, Encoded, PipelineHealth, Score
 from contract.spec import Detections, Window
 from edge import engines, sources
-from edge.bundle import Bundle
 from edge.clock import Clock
 from edge.config import PipelineConfig
-from edge.errors import EngineError, SourceError
-from edge.pipeline import Pipeline
-from edge.profile import ProfileMemory
+from edge.errors import EngineError, OutputError, SourceError
+from edge.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -50,25 +47,23 @@ class Watcher:
     def __init__(
         self,
         config: PipelineConfig,
-        bundle: Bundle,
+        serving: Serving,
         *,
         address: Address,
         clock: Clock,
         send: Send,
         send_score: Callable[[Encoded], None],
-        state_dir: Path,
         base: Path,
     ) -> None:
-        """Nothing is opened yet but the profile.
+        """Nothing is opened yet.
 
         Args:
             config: the `[[pipeline]]` table.
-            bundle: verified.
+            serving: judges the windows.
             address: of the device's pipeline.
             clock: stamps the messages.
             send: takes what must not be lost.
             send_score: takes scores, which may be.
-            state_dir: where the profile is kept.
             base: folder that relative paths start from.
         """
         self.name = config.name
@@ -77,38 +72,28 @@ class Watcher:
         self.alerts = 0
         self.dropped: Counter[str] = Counter()
         self._config = config
-        self._bundle = bundle
         self._address = address
         self._clock = clock
         self._send = send
         self._send_score = send_score
         self._base = base
-        workload, point = bundle.workload, bundle.manifest.operating_point
-        memory = ProfileMemory(
-            workload,
-            bundle.model_id,
-            point,
-            learn_windows=config.learn_windows or workload.learn_windows,
-            path=state_dir / f"{config.name}.profile.npz",
-        )
-        self._pipeline = Pipeline(workload, bundle.engines, memory)
-        self._policy = workload.policy(point)
+        self._serving = serving
         self._source: sources.Source | None = None
         self._closed = threading.Event()
         self._progress_s = self._rated_s = time.monotonic()
         self._score_due_s = 0.0
         self._rated_windows = 0
-        self._engine_failures = 0
 
     def resume(self, state: bytes) -> None:
         """Go on from a policy's state, as last given to `send`; before `run`."""
-        self._policy.resume(state)
+        self._serving.policy.resume(state)
 
     def run(self) -> None:
         """Watch until the source ends or `close` is called; reopen a failed sensor with backoff.
 
         Raises:
-            EngineError: inference failed twice.
+            EngineError: inference failed, and no bundle is left that would serve.
+            BundleError: after it failed every bundle was refused.
         """
         pause_s = 1.0
         while not self._closed.is_set():
@@ -119,11 +104,8 @@ class Watcher:
                 log.warning("%s: %s; trying again in %.0f s", self.name, error, pause_s)
                 self.dropped["source_failed"] += 1
             except EngineError as error:
-                self._engine_failures += 1
-                if self._engine_failures > 1:
-                    raise
-                log.warning("%s: %s; starting the pipeline anew", self.name, error)
-                self._reload()
+                self.dropped["inference_failed"] += 1
+                self._serving.recover(error)
             else:
                 self.state = "ended"
                 return
@@ -152,23 +134,24 @@ class Watcher:
         now_s = time.monotonic()
         elapsed_s, made = now_s - self._rated_s, self.windows - self._rated_windows
         self._rated_s, self._rated_windows = now_s, self.windows
-        memory = self._pipeline.memory
+        bundle, pipeline = self._serving.bundle, self._serving.pipeline
         return PipelineHealth(
-            workload=self._bundle.workload.name,
-            model_id=self._bundle.model_id,
-            engine=engines.version(self._bundle.engine) or self._bundle.engine,
+            workload=bundle.workload.name,
+            model_id=bundle.model_id,
+            engine=engines.version(bundle.engine) or bundle.engine,
             state=self.state,  # type: ignore[arg-type]
-            learned_windows=memory.gathered,
-            learn_windows=memory.learn_windows,
+            learned_windows=pipeline.memory.gathered,
+            learn_windows=pipeline.memory.learn_windows,
             windows=self.windows,
             windows_per_s=round(made / elapsed_s, 3) if elapsed_s > 0 else 0.0,
             dropped=dict(self.dropped),
             alerts=self.alerts,
             latency_ms={
                 name: round(statistics.median(list(times)) / 1e6, 4)
-                for name, times in self._pipeline.times_ns.items()
+                for name, times in pipeline.times_ns.items()
                 if times
             },
+            bundle_refused=self._serving.refused,
         )
 
     def _watch(self) -> None:
@@ -178,18 +161,20 @@ class Watcher:
             self._source.close()
         for window in self._source.windows():
             self._progress_s = time.monotonic()
-            if reason := self._bundle.workload.input.refuse(window):
+            if reason := self._serving.bundle.workload.input.refuse(window):
                 self.dropped[reason] += 1
                 continue
-            found = self._pipeline(window)
-            if not all(math.isfinite(detection.score) for detection in found):
-                self.dropped["score_not_finite"] += 1
+            try:
+                found = self._serving(window)
+            except OutputError as error:
+                log.debug("%s: %s", self.name, error)
+                self.dropped["output_not_finite"] += 1
                 continue
-            if bodies := self._policy.update(found, window.t_ns):
+            if bodies := self._serving.policy.update(found, window.t_ns):
                 self._tell(bodies, window)
             self._score(found, window)
             self.windows += 1
-            self.state = "learning" if self._pipeline.memory.profile is None else "watching"
+            self.state = "learning" if self._serving.pipeline.memory.profile is None else "watching"
 
     def _tell(self, bodies: Sequence[Body], window: Window) -> None:
         """Messages and the state that made them are stored together, or neither is."""
@@ -199,7 +184,7 @@ class Watcher:
             )
             for body in bodies
         ]
-        self._send(*encoded, states={self.name: self._policy.state()})
+        self._send(*encoded, states={self.name: self._serving.policy.state()})
         self.alerts += sum(isinstance(body, Alert) for body in bodies)
 
     def _score(self, found: Detections, window: Window) -> None:
@@ -208,17 +193,12 @@ class Watcher:
             return
         self._score_due_s = now_s + self._config.score_interval_s
         worst = max(found, key=lambda detection: detection.score)
+        bundle = self._serving.bundle
         body = Score(
-            workload=self._bundle.workload.name,
+            workload=bundle.workload.name,
             label=worst.label,
             score=worst.score,
-            threshold=self._bundle.manifest.operating_point.threshold,
+            threshold=bundle.manifest.operating_point.threshold,
         )
         stamp = self._clock.unordered(wall_ns=window.wall_ns, window=window.seq)
         self._send_score(messages.encode(body, self._address, stamp))
-
-    def _reload(self) -> None:
-        """Fresh engines; what was learned stays."""
-        self._bundle = Bundle.open(self._bundle.path, self._bundle.engine)
-        memory = self._pipeline.memory
-        self._pipeline = Pipeline(self._bundle.workload, self._bundle.engines, memory)

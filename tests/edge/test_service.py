@@ -19,6 +19,7 @@ from edge import notify as systemd
 from edge.bundle import Bundle
 from edge.config import PipelineConfig
 from edge.outbox import Outbox
+from edge.serving import Serving
 from edge.sources import simulate
 from edge.watcher import Watcher
 
@@ -298,14 +299,15 @@ class TestWatcher:
 
     @pytest.fixture
     def watcher(self, tmp_path, bundle):
+        config = PipelineConfig("p", "bundle", simulate.Config(hop_s=1.0))
+        opened = Bundle.open(bundle, "onnx")
         return Watcher(
-            PipelineConfig("p", "bundle", simulate.Config(hop_s=1.0)),
-            Bundle.open(bundle, "onnx"),
+            config,
+            Serving(config, opened, None, state_dir=tmp_path, base=tmp_path),
             address=None,
             clock=None,
             send=pytest.fail,
             send_score=pytest.fail,
-            state_dir=tmp_path,
             base=tmp_path,
         )
 
