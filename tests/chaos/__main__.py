@@ -16,7 +16,7 @@ from chaos import report, sandbox, schedule, site
 from chaos.faults import KINDS
 from chaos.run import Run
 from chaos.site import Plan, Site
-from chaos.soak import soak
+from chaos.soak import LEAST_MINUTES, soak
 
 _DRAIN_S = 120.0
 _EXAMPLE = """examples:
@@ -97,7 +97,8 @@ def _plan(arguments: argparse.Namespace) -> Plan:
     """Recordings that last longer than the schedule, whatever delays it."""
     if arguments.soak:
         each_per_s = arguments.rate / len(site.DEVICES)
-        return Plan(arguments.seed, arguments.soak + 2, each_per_s, each_per_s)
+        minutes = arguments.soak + 2
+        return Plan(arguments.seed, minutes, each_per_s, each_per_s, has_clocks=False)
     return Plan(arguments.seed, 2 * arguments.minutes + 5)
 
 
@@ -115,6 +116,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     add("--soak", type=float, metavar="MINUTES", help="no faults: watch memory instead")
     add("--rate", type=float, default=100.0, help="alerts per second in a soak (default 100)")
     arguments = parser.parse_args(argv)
+    if arguments.soak is not None and arguments.soak < LEAST_MINUTES:
+        parser.error(f"--soak {arguments.soak:g}: at least {LEAST_MINUTES:g} minutes")
     arguments.minutes = arguments.minutes or (2.0 if arguments.short else 13.0)
     return arguments
 

@@ -1,9 +1,10 @@
-"""Hours without a fault: does anybody's memory grow?"""
+"""Minutes or hours without a fault: does anybody's memory grow?"""
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from chaos import oracle
 from chaos.site import Site
 
 _LOOKS = 120  # samples of memory in a soak
-_WARM = 0.25  # of them are left out: caches fill, the first batches are the largest
+_WARM_S = 150.0  # left out: caches fill, the largest batch so far is still to come
 _FLAT = 0.03  # of its memory a process may gain between the warm start and the end
 _DRAIN_S = 30.0
+LEAST_MINUTES = 5.0
 
 
 def soak(site: Site, *, minutes: float, say: Callable[[str], None]) -> list[str]:
@@ -36,8 +38,10 @@ def soak(site: Site, *, minutes: float, say: Callable[[str], None]) -> list[str]
         if look % (_LOOKS // 12) == 0:
             say(", ".join(f"{name} {seen[-1][1]:.1f}" for name, seen in samples.items()) + " MiB")
     raised = site.oracle.raised()
-    per_s = (len(raised) - began_ids) / (time.monotonic() - began_s)
-    say(f"{len(raised)} alerts raised, {per_s:.1f} per second")
+    lasted_s = time.monotonic() - began_s
+    by_device = Counter(each.device for each in raised[began_ids:])
+    rates = [f"{name} {count / lasted_s:.1f}" for name, count in sorted(by_device.items())]
+    say(f"{len(raised)} alerts raised; per second: {', '.join(rates)}")
     deadline_s = time.monotonic() + _DRAIN_S
     while missing := _missing(site, [each.id for each in raised]):
         if time.monotonic() > deadline_s:
@@ -45,7 +49,7 @@ def soak(site: Site, *, minutes: float, say: Callable[[str], None]) -> list[str]
         time.sleep(1.0)
     wrong = [f"{len(missing)} alerts lost, such as {missing[0]}"] if missing else []
     for name, seen in samples.items():
-        at_s, mib = zip(*seen[round(_WARM * len(seen)) :], strict=True)
+        at_s, mib = zip(*(each for each in seen if each[0] > began_s + _WARM_S), strict=True)
         slope = statistics.linear_regression(at_s, mib).slope
         gained = slope * (at_s[-1] - at_s[0]) / statistics.fmean(mib)
         say(f"{name}: {statistics.fmean(mib):.1f} MiB, {slope * 3600:+.2f} MiB/h")
