@@ -309,3 +309,12 @@ def test_a_password_is_a_systemd_credential_by_name(tmp_path, monkeypatch):
         )
         assert made._password == "secret"
         made.close()
+
+
+def test_a_goodbye_that_nobody_hears_is_no_error(tmp_path, free_port):
+    """The broker may hang up at that very moment; the thread must end, not die."""
+    outbox = Outbox(tmp_path / "outbox.db", max_bytes=1 << 20)
+    mqtt = Mqtt(host="127.0.0.1", port=free_port)
+    publisher = Publisher(mqtt, "d1", outbox, Clock(first_seq=1))
+    with contextlib.closing(outbox), contextlib.closing(publisher):
+        publisher._say_goodbye(publisher._new_client())

@@ -333,8 +333,9 @@ def test_why_it_cannot_connect_is_told_with_the_fix(site, tmp_path, caplog, trou
 
 def test_a_broker_that_is_away_is_not_taken_for_one_that_refuses(site, tmp_path, caplog):
     """What was true of the last connection is forgotten before the next."""
-    with Device(tmp_path / "d", site.mqtt("press-1")) as device:
-        device.publisher._tls.refusal = "something old"
+    device = Device(tmp_path / "d", site.mqtt("press-1"))
+    device.publisher._tls.refusal = "something old"
+    with device:
         until(lambda: "Connection refused" in caplog.text)
     assert "something old" not in caplog.text
 
