@@ -108,7 +108,9 @@ def _read(folder: Path, name: str) -> bytes:
             raise _no_bundle(folder, error) from None
         if error.errno == errno.ELOOP:
             raise BundleError(f"{file}: is a link; fix: copy the file itself (cp -rL)") from None
-        raise BundleError(f"{file}: {error.strerror}") from None
+        is_denied = isinstance(error, PermissionError)
+        fix = f"chmod -R a+rX {folder}" if is_denied else "copy the bundle again"
+        raise BundleError(f"{file}: {error.strerror}; fix: {fix}") from None
 
 
 def _no_bundle(path: Path, error: OSError | RuntimeError) -> BundleError:

@@ -408,7 +408,8 @@ def _lock_or_refuse(path: Path) -> IO[str]:
 
 def _refusal(path: Path, error: Exception) -> Exception:
     """What keeps the queue from being opened: for a person to mend, to be waited for, or a bug."""
-    said = f"{path}: outbox cannot be written: {getattr(error, 'strerror', None) or error}"
+    which = getattr(error, "filename", None) or path
+    said = f"{which}: outbox cannot be written: {getattr(error, 'strerror', None) or error}"
     if isinstance(error, PermissionError) or _is_denied(path):
         whose = f"chown -R USER {path.parent}, USER being whom the service runs as"
         return ConfigError(f"{said}; fix: {whose}")

@@ -89,6 +89,8 @@ class OutboxFile:
                 self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 raise DamagedError("another version")
+            # a file that is not ours to write is opened all the same; this tells, and takes no room
+            self._db.executescript("BEGIN; UPDATE high SET seq = seq; ROLLBACK;")
         except BaseException:
             self._db.close()
             raise

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -62,8 +63,7 @@ class Unit:
         start_s: float = 60.0,
         abort_s: float = 1.0,
         restart_s: float = 0.2,
-        user: int | None = None,
-        env: dict[str, str] | None = None,
+        under: Sequence[str] = (),
     ) -> None:
         """Starts it.
 
@@ -74,25 +74,22 @@ class Unit:
             start_s: `TimeoutStartSec=`.
             abort_s: `TimeoutAbortSec=`.
             restart_s: `RestartSec=`.
-            user: `User=`, by number.
-            env: `Environment=`.
+            under: a command that runs it with other rights.
         """
         self.lives: list[Life] = []
         self._folder = config.parent
         self._watchdog_s, self._start_s = watchdog_s, start_s
         self._abort_s, self._restart_s = abort_s, restart_s
-        self._user = user
         program = f"import sys\n{prelude}\nimport vedette\nsys.exit(vedette.main(sys.argv[1:]))"
-        self._command = [sys.executable, "-c", program, "run", "--config", str(config), "--json"]
+        python = [*under, sys.executable, "-c", program]
+        self._command = [*python, "run", "--config", str(config), "--json"]
         address = self._folder / "notify"
         address.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(address))
-        address.chmod(0o777)
         self._socket.settimeout(_POLL_S)
         self._env = {
             **os.environ,
-            **(env or {}),
             "NOTIFY_SOCKET": str(address),
             "WATCHDOG_USEC": str(round(watchdog_s * 1e6)),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -140,9 +137,6 @@ class Unit:
                 stdout=file,
                 stderr=file,
                 env=self._env,
-                user=self._user,
-                group=self._user,
-                extra_groups=None if self._user is None else [],
             )
         self.lives.append(Life(process, log))
 

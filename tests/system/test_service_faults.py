@@ -5,9 +5,15 @@ Real processes, a real broker, and a supervisor that does what systemd does with
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import re
+import shutil
 import signal
+import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +71,8 @@ judge = edge.pipeline.Pipeline.__call__
 edge.pipeline.Pipeline.__call__ = lambda self, window: tuple(
     Detection(d.label, score=99.0) for d in judge(self, window))
 """
+# a disk is tried again ten times a second
+QUICK = "import edge.service; edge.service._DISK_S = 0.1"
 # what a test breaks, it breaks in the first life only
 ONCE = """
 import pathlib
@@ -85,13 +93,13 @@ class Site:
     def unit(self, *, speed: float = 20.0, state_dir: Path | None = None, **options) -> Unit:
         """The service, started."""
         self.state_dir = state_dir or self.state_dir
+        return Unit(self.write_config(speed=speed), **options)
+
+    def write_config(self, *, speed: float = 20.0) -> Path:
         path = self.folder / "edge.toml"
-        path.write_text(
-            CONFIG.format(
-                port=self.mosquitto.port, speed=speed, state_dir=json.dumps(str(self.state_dir))
-            )
-        )
-        return Unit(path, **options)
+        state_dir = json.dumps(str(self.state_dir))
+        path.write_text(CONFIG.format(port=self.mosquitto.port, speed=speed, state_dir=state_dir))
+        return path
 
     def arrived(self) -> set[str]:
         return set(self.collector.ids("alert"))
@@ -118,6 +126,42 @@ def site(tmp_path: Path, bundle: Path) -> Iterator[Site]:
     mosquitto.stop()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that can be filled."""
+    yield from _mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs")
+
+
+@pytest.fixture
+def sd_card(tmp_path: Path) -> Iterator[Path]:
+    """ext4 on a block device of its own, which becomes read-only at an error, as on a board."""
+    image = tmp_path / "card.img"
+    with image.open("wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    yield from _mounted(tmp_path / "card", "-o", "loop,errors=remount-ro", str(image))
+
+
+def _mounted(folder: Path, *arguments: str) -> Iterator[Path]:
+    folder.mkdir()
+    done = subprocess.run(["mount", *arguments, str(folder)], check=False, capture_output=True)
+    if done.returncode:
+        pytest.skip(f"mounting needs root: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Somebody else takes all the space there is, also what is given back for a while."""
+    hog = folder / "hog"
+    with hog.open("ab", buffering=0) as file:
+        for size in (65536, 4096, 512, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
+    return hog
+
+
 class TestWatchdog:
     """Fed by the progress of the pipelines and by nothing else."""
 
@@ -134,11 +178,11 @@ class TestWatchdog:
             "edge.bundle.Bundle.open = slowly"
         )
         with site.unit(prelude=slow) as unit:
-            until(lambda: "proved" in unit.log() or unit.now.words)
-            assert unit.now.words == []
-            until(lambda: unit.now.is_ready)
-            until(lambda: unit.now.fed > 2)
+            until(lambda: unit.now.words)
+            assert "proved" in unit.log()
+            assert unit.now.words[0] == "READY=1"
             assert unit.now.ready_s > 1.0
+            until(lambda: unit.now.fed > 2)
             until(lambda: unit.now.status == "pipelines: 1 watching; broker connected")
 
     @pytest.mark.parametrize(
@@ -283,3 +327,247 @@ class TestEnds:
             until(lambda: len(unit.lives) == 2 and unit.now.is_ready)
             assert unit.lives[0].exit == -signal.SIGALRM
             assert "a bug" in unit.lives[0].text()
+
+
+class TestMemory:
+    """When an allocation fails, nobody goes on half dead."""
+
+    @pytest.mark.parametrize(
+        "leak",
+        [
+            pytest.param("np.ones(8 << 20)", id="large"),
+            pytest.param("[bytes(100) for _ in range(100_000)]", id="small"),
+        ],
+    )
+    def test_out_of_memory_ends_in_a_restart_with_nothing_lost(self, site: Site, leak: str):
+        """As when the kernel kills at `MemoryMax=`, but with a chance to do it wrong."""
+        bloat = (
+            f"{CHATTY}\n{site.once}\nimport resource, itertools, numpy as np, edge.watcher\n"
+            "kept, turns = [], itertools.count()\n"
+            "score = edge.watcher.Watcher._score\n"
+            "def leak(*a):\n"
+            "    if is_first and next(turns) == 20:\n"
+            "        resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+            "    if len(kept) or is_first and next(turns) > 20:\n"
+            f"        while True: kept.append({leak})\n"
+            "    score(*a)\n"
+            "edge.watcher.Watcher._score = leak\n"
+        )
+        with site.unit(prelude=bloat, watchdog_s=30.0) as unit:
+            until(lambda: len(unit.lives) == 2 and unit.now.is_ready, within_s=60.0)
+            assert unit.lives[0].exit in {1, -signal.SIGALRM, -signal.SIGABRT}
+            assert not unit.lives[0].killed_by_watchdog
+            assert "MemoryError" in unit.lives[0].text()
+            before = len(site.arrived())
+            until(lambda: len(site.arrived()) > before + 10)
+            assert "damaged" not in unit.log()
+            unit.stop()
+        site.assert_nothing_lost(unit)
+
+    def test_an_idle_service_fits_into_the_memory_of_its_unit_three_times(self, site: Site):
+        """ONNX Runtime, one pipeline."""
+        with site.unit():
+            until(lambda: len(site.collector.ids("health")) > 5)
+            latest = [m for m in site.collector.got if m.kind == "health"][-1]
+            assert 10e6 < latest.body.memory_bytes < 512 * 2**20 / 3
+
+
+def alerts(site: Site, more: int) -> None:
+    """Wait for so many more alerts at the collector."""
+    before = len(site.arrived())
+    until(lambda: len(site.arrived()) > before + more)
+
+
+def healths(site: Site) -> list:
+    return [message.body for message in site.collector.got if message.kind == "health"]
+
+
+class TestFullDisk:
+    """`state_dir` has no byte left; inference goes on."""
+
+    def test_alerts_are_held_sent_from_memory_and_stored_when_there_is_space(
+        self, site: Site, small_disk: Path
+    ):
+        """The collector hears all of it; the log does not grow with every window."""
+        with site.unit(prelude=CHATTY, state_dir=small_disk / "s", speed=50.0) as unit:
+            alerts(site, 10)
+            site.collector.acknowledges = False  # so that the outbox grows
+            hog = fill(small_disk)
+            until(lambda: [*map(fill, [small_disk]), "held as" in unit.log()][-1])
+            site.collector.acknowledges = True
+            alerts(site, 50)
+            until(lambda: healths(site)[-1].outbox.held > 0 or "held ones" in unit.log())
+            until(lambda: healths(site)[-1].disk_free_bytes == 0 or "held ones" in unit.log())
+            hog.unlink()
+            until(lambda: "takes messages again" in unit.log())
+            alerts(site, 10)
+            until(lambda: healths(site)[-1].outbox.held == 0)
+            code, _ = unit.stop()
+        assert code == 0
+        assert len(unit.lives) == 1
+        assert json.loads(unit.log().splitlines()[-1])["dropped_messages"].get("alert", 0) == 0
+        troubles = [line for line in unit.log().splitlines() if line.startswith(("ERR", "WARN"))]
+        assert len(troubles) < 30, troubles[:50]
+        site.assert_nothing_lost(unit)
+
+    def test_nothing_is_lost_while_disk_and_collector_are_both_away(
+        self, site: Site, small_disk: Path
+    ):
+        """Alerts wait in memory, and go to the disk as soon as it takes them."""
+        with site.unit(prelude=CHATTY, state_dir=small_disk / "s", speed=50.0) as unit:
+            alerts(site, 10)
+            site.collector.acknowledges = False
+            until(lambda: [*map(fill, [small_disk]), unit.log().count("held as") > 100][-1])
+            (small_disk / "hog").unlink()
+            until(lambda: "takes messages again" in unit.log())
+            unit.now.process.kill()  # what is stored by now survives even this
+            said = re.findall(r"alert (\w+) held as", unit.log())
+            site.collector.acknowledges = True
+            until(lambda: set(said) <= site.arrived())
+            unit.stop()
+        site.assert_nothing_lost(unit)
+
+    def test_a_profile_is_learned_though_it_cannot_be_saved(self, site: Site, small_disk: Path):
+        """It serves from memory."""
+        hogging = (
+            "import edge.profile, pathlib\nfrom contextlib import suppress\n"
+            f"disk = pathlib.Path({str(small_disk)!r})\n"
+            "add = edge.profile.ProfileMemory.add\n"
+            "def full(self, found):\n"
+            "    if self._path:  # not while the bundle proves itself\n"
+            "        with (disk / 'hog').open('ab', buffering=0) as hog, suppress(OSError):\n"
+            "            while True: hog.write(bytes(4096))\n"
+            "    add(self, found)\n"
+            "edge.profile.ProfileMemory.add = full\n"
+        )
+        with site.unit(prelude=hogging, state_dir=small_disk / "s") as unit:
+            until(lambda: "cannot be saved" in unit.log())
+            until(lambda: "1 watching" in unit.now.status)
+            assert len(unit.lives) == 1
+            assert not (small_disk / "s" / "p.profile.npz").exists()
+
+    def test_a_start_on_a_full_disk_is_no_configuration_error(self, site: Site, small_disk: Path):
+        """With what was there before it starts at once; without anything it waits for space."""
+        state_dir = small_disk / "s"
+        with site.unit(prelude=CHATTY, state_dir=state_dir) as unit:
+            alerts(site, 10)
+            unit.now.process.kill()
+            fill(small_disk)
+            until(lambda: len(unit.lives) == 2 and unit.now.is_ready)
+            alerts(site, 10)
+            unit.stop()
+        site.assert_nothing_lost(unit)
+        fill(small_disk)
+        for file in state_dir.iterdir():
+            file.unlink()
+        fill(small_disk)
+        with site.unit(prelude=QUICK, state_dir=state_dir, start_s=3.0) as unit:
+            until(lambda: "waiting for the disk" in unit.now.status)
+            assert "fix: free space there" in unit.now.status
+            time.sleep(4.0)  # longer than a start may take: it says that it is still waiting
+            assert (len(unit.lives), unit.now.is_ready) == (1, False)
+            assert unit.log().count("waiting for it") == 1
+            (small_disk / "hog").unlink()
+            until(lambda: unit.now.is_ready)
+            assert len(unit.lives) == 1
+
+
+class TestReadOnly:
+    """The file system has been mounted, or has become, read-only."""
+
+    def test_a_start_waits_until_it_can_be_written(self, site: Site, small_disk: Path):
+        """No exit, no restart, no write; one line in the log."""
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        with site.unit(prelude=QUICK, state_dir=small_disk / "s") as unit:
+            until(lambda: "waiting for the disk" in unit.now.status)
+            assert "Read-only file system; fix: " in unit.now.status
+            subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+            until(lambda: unit.now.is_ready)
+            assert len(unit.lives) == 1
+            assert unit.log().count("waiting for it") == 1
+
+    @pytest.mark.parametrize("fails", ["becomes read-only", "fails every access"])
+    def test_a_running_service_goes_on_and_sends_from_memory(
+        self, site: Site, sd_card: Path, fails: str
+    ):
+        """ext4 does this to a board whose card is worn out."""
+        with site.unit(prelude=CHATTY, state_dir=sd_card / "s") as unit:
+            alerts(site, 10)
+            if fails == "becomes read-only":
+                device = Path(_source_of(sd_card)).name
+                Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("test")
+            else:
+                _shut_down(sd_card)
+            until(lambda: "held as" in unit.log())
+            alerts(site, 50)
+            until(lambda: healths(site)[-1].pipelines["p"].state == "watching")
+            until(lambda: "the disk takes nothing" in unit.now.status)
+            fed = unit.now.fed
+            until(lambda: unit.now.fed > fed + 3)
+            assert len(unit.lives) == 1
+            troubles = [s for s in unit.log().splitlines() if s.startswith(("ERR", "WARN"))]
+            assert len(troubles) < 20, troubles
+            until(lambda: healths(site)[-1].outbox.rows < 20)
+            code, took_s = unit.stop()
+            assert code == 0
+            assert took_s < 2.5
+        site.assert_nothing_lost(unit)
+
+
+class TestPermissions:
+    """What a person must mend ends with 78 and one line; it is not tried again."""
+
+    # no longer the one whom permissions do not concern
+    HUMBLE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+
+    def test_it_needs_no_such_rights(self, site: Site):
+        """Or the tests below would prove nothing."""
+        with site.unit(under=self.HUMBLE) as unit:
+            until(lambda: unit.now.is_ready)
+            assert unit.stop()[0] == 0
+
+    @pytest.mark.parametrize(
+        ("whose", "mode", "line"),
+        [
+            ("state", 0o700, r"state.*: Permission denied; fix: chown -R"),
+            ("state/outbox.db", 0o600, r"outbox\.db: .*; fix: chown -R"),
+            ("state/outbox.db", 0o644, r"outbox\.db: .*; fix: chown -R"),
+            ("state/outbox.lock", 0o644, r"outbox\.lock: .*; fix: chown -R"),
+            ("state/outbox.journal", 0o644, r"outbox\.journal: .*; fix: chown -R"),
+            ("edge.toml", 0o600, r"edge\.toml: Permission denied; fix: "),
+            ("bundle", 0o700, r"bundle.*: .*ermission denied.*; fix: "),
+            ("bundle/spectrum.onnx", 0o600, r"spectrum\.onnx: .*; fix: "),
+        ],
+    )
+    def test_what_belongs_to_somebody_else_ends_it_with_78_and_the_fix(
+        self, site: Site, bundle: Path, whose: str, mode: int, line: str
+    ):
+        """The folder of the state or a file in it, the config, the bundle or a file in it."""
+        (site.folder / "bundle").unlink()
+        shutil.copytree(bundle, site.folder / "bundle")
+        with site.unit() as unit:
+            until(lambda: unit.now.is_ready)
+            unit.stop()
+        (site.folder / whose).chmod(mode)
+        os.chown(site.folder / whose, 65534, 65534)
+        with site.unit(under=self.HUMBLE) as unit:
+            until(lambda: unit.now.exit is not None)
+            assert unit.now.exit == 78
+            time.sleep(0.5)
+            assert len(unit.lives) == 1
+            (said,) = unit.log().splitlines()
+            assert re.search(line, said), said
+
+
+def _source_of(mount: Path) -> str:
+    found = subprocess.run(
+        ["findmnt", "-no", "SOURCE", str(mount)], check=True, capture_output=True, text=True
+    )
+    return found.stdout.strip()
+
+
+def _shut_down(mount: Path) -> None:
+    """From now on the file system answers everything with EIO, as when a card is pulled out."""
+    fd = os.open(mount, os.O_RDONLY)
+    fcntl.ioctl(fd, 0x8004587D, struct.pack("I", 2))  # EXT4_IOC_SHUTDOWN, without flushing its log
+    os.close(fd)
