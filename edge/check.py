@@ -13,9 +13,9 @@ from typing import Any
 
 from contract.tls import expiry_warning
 from edge import config, sources, tls
-from edge.bundle import Bundle
+from edge.activate import open_or_previous
 from edge.config import DeviceConfig, PipelineConfig
-from edge.errors import ConfigError, VedetteError
+from edge.errors import BundleError, ConfigError, VedetteError
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,12 @@ def _finding(what: str, look: Callable[[Any, Path], str], of: Any, base: Path) -
 
 
 def _bundle(pipeline: PipelineConfig, base: Path) -> str:
-    bundle = Bundle.open(base / pipeline.bundle, pipeline.engine)
-    return f"{bundle.workload.name}, model {bundle.model_id}, golden vectors reproduced"
+    hop_s = pipeline.source.hop_s
+    bundle, refused = open_or_previous(base / pipeline.bundle, pipeline.engine, hop_s=hop_s)
+    if refused:
+        raise BundleError(f"model {bundle.model_id}, the one before, would serve: {refused}")
+    took = f"{bundle.window_s * 1e3:.3g} ms a window of {hop_s:g} s"
+    return f"{bundle.workload.name}, model {bundle.model_id}, golden vectors reproduced, {took}"
 
 
 def _source(pipeline: PipelineConfig, base: Path) -> str:
