@@ -60,7 +60,10 @@ class ProfileMemory:
         if workload.learn is None:
             self._set({}, windows=0)
         elif path is not None:
-            self._find(path)
+            try:
+                self._find(path)
+            except OSError as error:  # it cannot be moved; learning goes on in memory
+                log.error("profile %s: %s", path, error.strerror)  # noqa: TRY400
 
     @property
     def gathered(self) -> int:

@@ -93,6 +93,15 @@ def test_killed_between_putting_one_aside_and_taking_the_other(path):
     assert memory(path).profile is not None
 
 
+def test_a_profile_that_cannot_be_put_aside_does_not_stop_the_device(path, caplog):
+    """Something else lies in its place; the device learns all the same."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    path.with_suffix(".one.npz").mkdir()
+    again = memory(path, model_id="two")
+    assert (again.profile, again.gathered) == (None, 0)
+    assert "Is a directory" in caplog.text
+
+
 def test_few_profiles_are_put_aside(path):
     """Every model of a long life would be a slow leak; the latest stay."""
     for i in range(9):
