@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from collector.ingest import Ingest
 
-KEEPALIVE_S = 30
+# A connection that is dead without a word is noticed, and made anew, after twice this.
+KEEPALIVE_S = 15
 SESSION_EXPIRY_S = 7 * 24 * 3600
 # Unacknowledged deliveries the broker may have under way: a full batch, far less than the queue.
 RECEIVE_MAXIMUM = 500

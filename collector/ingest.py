@@ -6,6 +6,7 @@ nothing but note and enqueue; the writer thread runs `run`, which stores and ack
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("vedette.collect")
 
-# What may wait for the writer. The broker is told a smaller number (`broker.RECEIVE_MAXIMUM`), so
-# under MQTT 5 the rest of the room belongs to scores. Times the largest payload, it is also the
-# most memory that a flood can take.
+# What may wait for the writer, and what of it may be scores (QoS 0). What is left is as many as the
+# broker may have under way (`broker.RECEIVE_MAXIMUM`), so a flood of scores never makes alerts wait
+# or blocks the network thread. Times the largest payload, it is the most memory a flood can take.
 QUEUE_MESSAGES = 1_000
+QUEUE_SCORES = 500
 # At most this many rows share a commit; a batch is what has arrived, nothing is waited for.
 BATCH_MESSAGES = 500
 # Ids in one acknowledgement: keeps it far below the payload limit, however long the ids are.
@@ -75,7 +77,7 @@ class Ingest:
     Attributes:
         broker_trouble: why nothing can arrive at present, or None.
         store_trouble: why nothing can be stored at present, or None.
-        scores_dropped: scores that found the queue full.
+        scores_dropped: scores that found too many waiting.
     """
 
     def __init__(
@@ -155,14 +157,12 @@ class Ingest:
             *(topic, payload, size_bytes, self._now_ns()),
             *(message.mid, message.qos, self._connection),
         )
+        if message.qos == 0 and self.queued >= QUEUE_SCORES:
+            self.scores_dropped += 1
+            return
         while not self._stopping:
-            try:
-                self._queue.put(arrival, timeout=0 if message.qos == 0 else _POLL_S)
-            except queue.Full:
-                if message.qos == 0:
-                    self.scores_dropped += 1
-                    return
-            else:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(arrival, timeout=_POLL_S)
                 return
 
     def _trouble(self, why: str) -> None:

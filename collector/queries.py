@@ -199,30 +199,30 @@ def counters(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute("SELECT name, value FROM counter").fetchall())
 
 
-def latency(db: sqlite3.Connection, *kinds: str) -> Row:
-    """Percentiles of the time from `at_ns` to the commit, over the newest rows of `kinds`.
+def latencies_ns(db: sqlite3.Connection, kind: str) -> list[int]:
+    """The time from `at_ns` to the commit, of the newest rows of a kind.
 
     A replayed row tells how long the device was away, and one that only the collector has dated
     tells nothing: both are left out.
     """
-    values: list[int] = []
-    for kind in kinds:
-        rows = db.execute(
-            "SELECT ts_ns, mono_ns, boot_id, seq, clock_synced, replayed, received_ns, stored_ns,"
-            " offset_ns FROM message CROSS JOIN boot ON boot.n = message.boot WHERE kind = ?"
-            " ORDER BY message.n DESC LIMIT ?",
-            (kind, LATENCY_ROWS),
-        )
-        for row in rows:
-            at_ns, dated_by = _date(row)
-            if dated_by != "collector" and not row["replayed"]:
-                values.append(row["stored_ns"] - at_ns)
-    values.sort()
+    rows = db.execute(
+        "SELECT ts_ns, mono_ns, boot_id, seq, clock_synced, replayed, received_ns, stored_ns,"
+        " offset_ns FROM message CROSS JOIN boot ON boot.n = message.boot WHERE kind = ?"
+        " ORDER BY message.n DESC LIMIT ?",
+        (kind, LATENCY_ROWS),
+    )
+    dated = ((row["stored_ns"], *_date(row)) for row in rows if not row["replayed"])
+    return [stored_ns - at_ns for stored_ns, at_ns, dated_by in dated if dated_by != "collector"]
+
+
+def percentiles(values_ns: list[int]) -> Row:
+    """How many there are, and the 50th and 99th percentile in milliseconds."""
+    values_ns = sorted(values_ns)
 
     def percentile(share: float) -> float | None:
-        return values[int(share * (len(values) - 1) + 0.5)] / 1e6 if values else None
+        return values_ns[int(share * (len(values_ns) - 1) + 0.5)] / 1e6 if values_ns else None
 
-    return {"count": len(values), "p50": percentile(0.5), "p99": percentile(0.99)}
+    return {"count": len(values_ns), "p50": percentile(0.5), "p99": percentile(0.99)}
 
 
 def summary(db: sqlite3.Connection) -> Row:
@@ -233,6 +233,7 @@ def summary(db: sqlite3.Connection) -> Row:
         " (SELECT count(*) AS copies FROM message GROUP BY source, id HAVING copies > 1)"
     ).fetchone()
     totals = counters(db)
+    alert_ns, score_ns = latencies_ns(db, "alert"), latencies_ns(db, "score")
     return {
         "alerts": rows.get("alert", 0),
         "alerts_raised": totals.get("alert_raised", 0),
@@ -245,8 +246,8 @@ def summary(db: sqlite3.Connection) -> Row:
         "redelivered": totals.get("redelivered", 0),
         "rejected": totals.get("rejected", 0),
         "latency_ms": {
-            "alert": latency(db, "alert"),
-            "score": latency(db, "score"),
-            "all": latency(db, "alert", "score"),
+            "alert": percentiles(alert_ns),
+            "score": percentiles(score_ns),
+            "all": percentiles(alert_ns + score_ns),
         },
     }

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -187,12 +187,8 @@ class Store:
             "SELECT kind, boot, seq, ts_ns, mono_ns, body FROM message WHERE source = ? AND id = ?",
             (message.address.source, message.id),
         ).fetchone()
-        now = json.loads(_json(message))
-        return stored == [message.kind, boot.n, stamp.seq, stamp.ts_ns, stamp.mono_ns] and all(
-            # an older collector may have known fewer fields
-            now.get(name) == value
-            for name, value in json.loads(body).items()
-        )
+        place = [message.kind, boot.n, stamp.seq, stamp.ts_ns, stamp.mono_ns]
+        return stored == place and _is_in(json.loads(body), json.loads(_json(message)))
 
     def _note_status(self, received: Received) -> None:
         # The last to arrive counts: a will carries the stamp of its connect. A retained status
@@ -294,6 +290,13 @@ def _totals(fresh: Iterable[Message]) -> Counter[str]:
         if isinstance(message.body, Alert):
             totals[f"alert_{message.body.state}"] += 1
     return totals
+
+
+def _is_in(old: Any, new: Any) -> bool:
+    """Whether all of `old` is in `new`: an older collector may have known fewer fields."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(name in new and _is_in(value, new[name]) for name, value in old.items())
+    return bool(old == new)
 
 
 def _taken(received: Received) -> Rejected:

@@ -122,6 +122,10 @@ class Collector:
     def get(self, path: str):
         return get(self.url + path)
 
+    def text(self, path: str) -> str:
+        with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+            return answer.read().decode()
+
     def is_healthy(self) -> bool:
         with contextlib.suppress(OSError):
             return self.get("healthz")["status"] == "ok"

@@ -6,40 +6,12 @@ import sqlite3
 import threading
 import time
 
-import paho.mqtt.client as mqtt
 import pytest
-from collector_helpers import PREFIX, Collector, a_score, alert, encode, health
-from paho.mqtt.enums import CallbackAPIVersion
+from collector_helpers import Collector, a_score, alert, encode, health
+from mqtt_device import Device
 from real_broker import Mosquitto, until
 
-from contract.messages import decode
-
 pytestmark = pytest.mark.broker
-
-
-class Device:
-    """Publishes at QoS 1 and collects the acknowledgements on its command topic."""
-
-    def __init__(self, port):
-        self.acknowledged = []
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
-        self.client.on_message = self._on_message
-        self.client.on_connect = lambda client, *_: client.subscribe(f"{PREFIX}/+/command/ack", 1)
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-        until(self.client.is_connected)
-
-    def _on_message(self, _, __, message):
-        self.acknowledged += decode(message.topic, message.payload, prefix=PREFIX).body.ids
-
-    def send(self, encoded, *, qos=1):
-        sent = self.client.publish(encoded.topic, encoded.payload, qos)
-        sent.wait_for_publish(10)
-        return encoded.id
-
-    def close(self):
-        self.client.disconnect()
-        self.client.loop_stop()
 
 
 @pytest.fixture

@@ -210,13 +210,15 @@ def test_what_came_over_a_lost_connection_is_stored_but_not_acknowledged_over_th
     assert bench.settle() == ["commit", "publish", "ack"]
 
 
-def test_a_full_queue_drops_scores_and_counts_them(bench, monkeypatch):
-    bench.ingest._queue.maxsize = 2
+def test_a_flood_of_scores_is_dropped_and_counted(bench, monkeypatch):
+    monkeypatch.setattr(ingest_module, "QUEUE_SCORES", 2)
     score = encode(a_score())
     for _ in range(5):
         bench.arrive(score.topic, score.payload, qos=0)
     assert bench.ingest.scores_dropped == 3
-    assert bench.ingest.queued == 2
+    sent = encode(alert())
+    bench.arrive(sent.topic, sent.payload)  # for alerts there is room
+    assert bench.ingest.queued == 3
 
 
 def test_a_full_queue_makes_alerts_wait(bench):

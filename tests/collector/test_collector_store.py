@@ -3,7 +3,7 @@ import sqlite3
 import pytest
 from collector_helpers import SECOND_NS, a_score, alert, health, received
 
-from collector import fleet, queries, schema, store
+from collector import fleet, queries, store
 from collector.store import Rejected, Store, StoreError
 from contract.messages import Status
 
@@ -51,55 +51,6 @@ def test_the_sql_would_see_duplicates_if_there_were_any(opened, path):
     db.close()
     with queries.reading(path) as db:
         assert queries.summary(db)["duplicates"] == 1
-
-
-def test_migrations_run_twice_change_nothing(opened, path):
-    opened.add([received(alert())])
-    opened.close()
-
-    def dump():
-        db = sqlite3.connect(path, isolation_level=None)
-        try:
-            return list(db.iterdump())
-        finally:
-            db.close()
-
-    before = dump()
-    db = sqlite3.connect(path, isolation_level=None)
-    schema.migrate(db)
-    schema.migrate(db)
-    db.close()
-    assert dump() == before
-    Store(path).close()
-    assert dump() == before
-
-
-def test_a_failed_migration_leaves_no_trace(path, monkeypatch):
-    def _half(db):
-        db.execute("CREATE TABLE half (x)")
-        db.execute("not SQL")
-
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, _half))
-    with pytest.raises(StoreError, match="syntax error"):
-        Store(path)
-    monkeypatch.undo()
-    Store(path).close()
-    db = sqlite3.connect(path)
-    names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
-    db.close()
-    assert "message" in names
-    assert "half" not in names
-
-
-def test_a_database_of_a_newer_version_is_refused(path, monkeypatch):
-    def _later(db):
-        db.execute("CREATE TABLE later (x)")
-
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, _later))
-    Store(path).close()
-    monkeypatch.undo()
-    with pytest.raises(StoreError, match="newer version"):
-        Store(path)
 
 
 def test_two_collectors_on_one_database_are_refused(opened, path):
