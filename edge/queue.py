@@ -26,6 +26,7 @@ _MOST_YOUNG = 64
 _MOST_HELD = 10_000  # alerts, about a kilobyte each
 _AT_ONCE = 64  # rows of one commit
 _TRY_EVERY_S = 1.0
+_CALM_S = 60.0  # without a refusal, before the disk is called good again
 _AHEAD = 1000  # numbers set aside at a time for rows that may never be on disk
 
 
@@ -46,6 +47,7 @@ class Queue:
         self._since_s: dict[int, float] = {}  # of both, monotonic
         self._states: dict[str, bytes] = {}  # that the disk did not take
         self._try_s = 0.0
+        self._failed_s = 0.0  # when the disk last refused something; 0: not lately
         self._last_seq = self._set_aside = outbox.last_seq
         self._acknowledged = 0
         self._dropped: Counter[str] = Counter()
@@ -100,9 +102,8 @@ class Queue:
             self._outbox.put(*messages, states=states)
         except OutboxFullError as error:
             with self._lock:
-                if not self.is_failing:
-                    log.error("%s; alerts are held in memory and sent from there", error)  # noqa: TRY400
                 self._hold(messages, states or {})
+                self._tell(error)
             return False
         return True
 
@@ -113,6 +114,9 @@ class Queue:
             if self.is_failing and now_s >= self._try_s:
                 self._try_s = now_s + _TRY_EVERY_S
                 self._store_held()
+            elif self._failed_s and not self.is_failing and now_s - self._failed_s > _CALM_S:
+                self._failed_s = 0.0
+                log.warning("the disk takes all messages again")
             oldest_s = min((self._since_s[seq] for seq in self._young), default=now_s)
             if now_s - oldest_s > _YOUNG_S or len(self._young) > _MOST_YOUNG:
                 self._store_young()
@@ -234,11 +238,17 @@ class Queue:
                 self._outbox.put(*some, states=self._states if is_last else None)
                 for message in some:
                     self._pop(message.seq)
-        except OutboxFullError:
+        except OutboxFullError as error:
+            self._tell(error)
             return False
         self._states.clear()
-        log.warning("the disk takes messages again; %d that were held are stored", len(rows))
         return True
+
+    def _tell(self, error: OutboxFullError) -> None:
+        """Once, not with every alert: a disk that is all but full takes one now and then."""
+        if not self._failed_s:
+            log.error("%s; alerts are held in memory and sent from there", error)
+        self._failed_s = time.monotonic()
 
     def _forget(self, seq: int) -> Encoded | None:
         """One that is acknowledged; None: it is not in memory."""

@@ -99,8 +99,8 @@ def test_the_order_is_that_of_the_numbers_wherever_a_row_is(queue):
     assert [row.kind for row in queue.waiting(after=0, limit=2)] == ["health", "alert"]
 
 
-def test_alerts_the_disk_does_not_take_are_held_sent_and_stored_later(disk, queue, caplog):
-    """The log says it twice: when it begins and when it is over."""
+def test_alerts_the_disk_does_not_take_are_held_sent_and_stored_later(disk, queue):
+    """All of them, with the state of the last."""
     disk.takes = False
     for seq in range(1, 201):
         assert not queue.put(message(seq), states={"p": b"%d" % seq})
@@ -114,8 +114,22 @@ def test_alerts_the_disk_does_not_take_are_held_sent_and_stored_later(disk, queu
     assert disk.stored() == list(range(101, 201))
     assert queue.state("p") == b"200"
     assert (queue.health().held, queue.rows, queue.is_failing) == (0, 100, False)
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert queue.put(message(201))
+
+
+def test_the_log_tells_when_it_begins_and_when_it_is_over(disk, queue, caplog, monkeypatch):
+    """Not with every alert: a disk that is all but full takes one now and then."""
+    for seq in range(1, 101):
+        disk.takes = seq % 3 == 0
+        queue.put(message(seq))
+        queue.tick()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    disk.takes = True
+    queue.tick()
+    monkeypatch.setattr(queue_module, "_CALM_S", -1.0)
+    queue.tick()
+    queue.tick()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
 def test_a_state_is_stored_even_when_its_alert_was_acknowledged_from_memory(disk, queue):
