@@ -253,8 +253,9 @@ class Store:
             if self._since_cut[series] > SLACK:
                 match = "kind = ? AND device = ? AND pipeline IS ?"
                 self._db.execute(
-                    f"DELETE FROM message WHERE {match} AND n <= (SELECT n FROM message"  # noqa: S608 -- constant text
-                    f" WHERE {match} ORDER BY n DESC LIMIT 1 OFFSET ?)",
+                    # `+n`: by the index that has the series together, not by arrival of all
+                    f"DELETE FROM message WHERE {match} AND +n <= (SELECT n FROM message"  # noqa: S608 -- constant text
+                    f" WHERE {match} ORDER BY +n DESC LIMIT 1 OFFSET ?)",
                     (*series, *series, KEEP[series[0]]),
                 )
                 self._since_cut[series] = 0

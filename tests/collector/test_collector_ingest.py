@@ -7,7 +7,7 @@ from collector_helpers import PREFIX, SECOND_NS, a_score, alert, encode, health
 from collector import ingest as ingest_module
 from collector import queries
 from collector.ingest import Ingest
-from collector.store import Store, StoreError
+from collector.store import REJECTED_PAYLOAD_BYTES, Store, StoreError
 from contract.messages import (
     MAX_PAYLOAD_BYTES,
     Address,
@@ -17,6 +17,7 @@ from contract.messages import (
     subscriptions,
 )
 from contract.messages import encode as encode_message
+from contract.messages import replayed as mark_replayed
 
 OK = types.SimpleNamespace(is_failure=False)
 
@@ -288,6 +289,23 @@ MALFORMED = {
     "HTML in the topic": ("vedette/<b>/p/alert", GOOD.payload, "bad name"),
     "unknown topic": ("vedette/pump-1/bearing/nothing", GOOD.payload, "no known kind"),
     "another prefix": ("other/pump-1/bearing/alert", GOOD.payload, "not below"),
+    "no device": ("vedette//bearing/alert", GOOD.payload, "bad name"),
+    "a long name": (f"vedette/{'x' * 64}/bearing/alert", GOOD.payload, "bad name"),
+    "wildcards": ("vedette/+/#/alert", GOOD.payload, "bad name"),
+    "too many levels": ("vedette/a/b/c/alert", GOOD.payload, "no known kind"),
+    "another source": (
+        GOOD.topic,
+        changed(b'"source":"/vedette/pump-1', b'"source":"/vedette/pump-2'),
+        "source",
+    ),
+    "an id that is none": (GOOD.topic, changed(GOOD.id.encode(), b""), "id"),
+    "a long id": (GOOD.topic, changed(GOOD.id.encode(), b"f" * 65), "id"),
+    "seq beyond 2**53": (GOOD.topic, changed(b'"seq":', b'"seq":9007199254740993'), "seq"),
+    "a time beyond 2**63": (
+        GOOD.topic,
+        changed(b'"ts_ns":1', b'"ts_ns":9223372036854775808'),
+        "ts_ns",
+    ),
 }
 
 
@@ -302,6 +320,85 @@ def test_what_is_malformed_is_recorded_and_never_comes_again(bench, name):
     assert row["size_bytes"] == len(payload)
     assert bench.summary()["rejected"] == 1
     assert bench.summary()["alerts"] == 0
+
+
+def test_of_a_long_topic_the_beginning_is_kept(bench):
+    topic = f"vedette/{'x' * 60_000}/bearing/alert"
+    bench.arrive(topic, GOOD.payload)
+    assert bench.settle() == ["commit", "ack"]
+    assert bench.rejected()[0]["topic"] == topic[:256]
+
+
+def test_of_a_large_payload_the_beginning_is_kept_at_once(bench):
+    bench.arrive(GOOD.topic, b"x" * 10**7)
+    assert len(bench.ingest._queue.queue[0].payload) == REJECTED_PAYLOAD_BYTES
+    assert bench.settle() == ["commit", "ack"]
+    (row,) = bench.rejected()
+    assert (row["size_bytes"], len(row["payload"])) == (10**7, REJECTED_PAYLOAD_BYTES)
+
+
+def test_what_is_rejected_is_acknowledged_to_the_broker_but_not_to_the_device(bench):
+    """It keeps the message, gives up on it in the end, and says so in its health."""
+    bench.arrive(GOOD.topic, b"junk")
+    bench.settle()
+    assert bench.acked() == [1]
+    assert bench.told() == {}
+
+
+OTHER = {
+    "label": {b"abnormal": b"normal!!"},
+    "state": {b'"raised"': b'"cleared"'},
+    "seq": {b'"seq":': b'"seq":1'},
+    "boot": {b"boot-1": b"boot-2"},
+    "time": {b'"mono_ns":5': b'"mono_ns":6'},
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_of_two_messages_with_one_id_the_first_is_kept_and_the_second_refused(bench, name, at_once):
+    ((old, new),) = OTHER[name].items()
+    bench.arrive(GOOD.topic, GOOD.payload)
+    if not at_once:
+        bench.settle()
+    bench.arrive(GOOD.topic, changed(old, new))
+    bench.settle()
+    assert bench.told() == ({"pump-1": [GOOD.id]} if at_once else {})
+    assert bench.acked() == ([1, 2] if at_once else [2])
+    (row,) = bench.rejected()
+    assert row["reason"] == f"id '{GOOD.id}' is taken by another message"
+    assert row["topic"] == GOOD.topic
+    with queries.reading(bench.path) as db:
+        (kept,) = queries.alerts(db, limit=9)
+    assert (kept["label"], kept["state"]) == ("abnormal", "raised")
+    assert bench.summary()["redelivered"] == 0
+
+
+def test_one_id_under_two_topics_is_two_messages(bench):
+    """Devices do not know each other's ids, nor do pipelines."""
+    other = changed(b"/vedette/pump-1/bearing", b"/vedette/pump-2/bearing")
+    bench.arrive(GOOD.topic, GOOD.payload)
+    bench.arrive(GOOD.topic.replace("pump-1", "pump-2"), other)
+    bench.settle()
+    assert bench.told() == {"pump-1": [GOOD.id], "pump-2": [GOOD.id]}
+    assert bench.summary()["alerts"] == 2
+
+
+def test_a_replay_of_a_stored_message_is_a_repeat(bench):
+    bench.arrive(GOOD.topic, GOOD.payload)
+    bench.arrive(GOOD.topic, mark_replayed(GOOD.payload))
+    bench.settle()
+    assert bench.summary()["redelivered"] == 1
+    with queries.reading(bench.path) as db:
+        (kept,) = queries.alerts(db, limit=9)
+    assert kept["replayed"] is False
+
+
+def test_of_a_key_that_comes_twice_the_last_counts(bench):
+    bench.arrive(GOOD.topic, changed(b'"hits":3', b'"hits":1,"hits":3'))
+    bench.settle()
+    with queries.reading(bench.path) as db:
+        assert queries.alerts(db, limit=9)[0]["hits"] == 3
 
 
 def test_a_topic_that_is_not_text_is_rejected(bench):
