@@ -143,14 +143,13 @@ def redelivered(paths: Iterable[Path]) -> int | None:
     return total
 
 
-def has_message(paths: Iterable[Path], device: str, span_ns: tuple[int, int]) -> bool:
-    """Whether a stored message of this device bears a time in this span."""
+def has_message(paths: Iterable[Path], unit: str, span_ns: tuple[int, int]) -> bool:
+    """Whether a message this device sent, or a collector stored, bears a time in this span."""
+    where = "device = ? AND ts_ns" if unit.startswith("device") else "? <> '' AND stored_ns"
     for path in paths:
         with _open(path) as db:
-            if db.execute(
-                "SELECT 1 FROM message WHERE device = ? AND ts_ns BETWEEN ? AND ? LIMIT 1",
-                (device, *span_ns),
-            ).fetchone():
+            query = f"SELECT 1 FROM message WHERE {where} BETWEEN ? AND ? LIMIT 1"
+            if db.execute(query, (unit, *span_ns)).fetchone():
                 return True
     return False
 

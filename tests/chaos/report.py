@@ -8,6 +8,7 @@ from typing import Any
 
 from chaos.run import Fault, Outcome
 
+_HOUR_NS = 3600 * 10**9
 HEAD = ("fault", "count", "lost", "duplicates removed", "worst delay s")
 
 
@@ -92,9 +93,12 @@ def as_json(outcome: Outcome, **more: Any) -> dict[str, Any]:
 
 
 def _delays(outcome: Outcome) -> list[tuple[int, int]]:
-    """When each alert was raised and when stored, ns since 1970."""
+    """When each alert was raised and when stored, ns since 1970; not by a clock that was set."""
     at_ns = outcome.stored.at_ns
-    return [(each.wall_ns, at_ns[each.id]) for each in outcome.raised if each.id in at_ns]
+    pairs = [(each.wall_ns, at_ns[each.id]) for each in outcome.raised if each.id in at_ns]
+    return [
+        (raised, max(raised, stored)) for raised, stored in pairs if abs(stored - raised) < _HOUR_NS
+    ]
 
 
 def _worst(delays: list[tuple[int, int]], fault: Fault) -> float:

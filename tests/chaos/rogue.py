@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -18,6 +19,7 @@ class Rogue:
     """Connected to the broker for as long as the run lasts."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self._heard: deque[tuple[str, bytes]] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, "rogue", protocol=paho.MQTTv5)
@@ -62,3 +64,24 @@ def _is_taken(message: paho.MQTTMessageInfo) -> bool:
         return message.is_published()
     except (ValueError, RuntimeError):
         return False
+
+
+def steal_id(port: int, client_id: str, seconds: float) -> int:
+    """Connect under somebody's client id until they are driven out; again when they are back.
+
+    Returns:
+        how often.
+    """
+    times = 0
+    deadline_s = time.monotonic() + seconds
+    while time.monotonic() < deadline_s:
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
+        with contextlib.suppress(OSError):
+            client.connect("127.0.0.1", port, keepalive=5)
+            times += 1
+            until_s = time.monotonic() + 0.3
+            while time.monotonic() < until_s:
+                client.loop(timeout=0.1)
+            client.disconnect()
+        time.sleep(0.3)
+    return times

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from chaos.faults import Kind
+from chaos.faults import SITE, Kind
 
 _TOGETHER = 0.35  # how often a fault comes while another lasts
 
@@ -54,7 +54,8 @@ def draw(
     for kind in chosen:
         lasts_s = (kind.short_s if is_short else kind.full_s) * rng.uniform(0.7, 1.0)
         before = steps[-1].faults if steps else ()
-        free = [t for t in kind.targets if t not in {fault.target for fault in before}]
+        taken = {fault.target for fault in before}
+        free = [t for t in kind.targets if t not in taken and SITE not in {t, *taken}]
         is_second = len(before) == 1 and free and rng.random() < _TOGETHER
         target = rng.choice(free if is_second else kind.targets)
         after_s = rng.uniform(0.0, before[0].lasts_s * 0.8) if is_second else 0.0

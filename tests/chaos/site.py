@@ -57,7 +57,7 @@ class Plan:
         minutes: how long the recordings must last.
         service_per_s: alerts each of the two device services raises per second, roughly.
         reduced_per_s: alerts per second of the third device, which is only outbox and publisher.
-        has_clocks: whether the devices' wall clocks can be moved; it costs them a lot of time.
+        has_clocks: whether their wall clocks can be moved; it costs them a lot of time.
     """
 
     seed: int
@@ -119,11 +119,11 @@ class Site:
         """Where a device keeps what it must not forget."""
         return self.disks[device].folder / device
 
-    def set_clock(self, device: str, offset: str) -> None:
-        """Move a device's wall clock, in the words of faketime; never half-written."""
-        new = self.folder / f"{device}.clock.new"
+    def set_clock(self, unit: str, offset: str) -> None:
+        """Move a unit's wall clock, in the words of faketime; never half-written."""
+        new = self.folder / f"{unit}.clock.new"
         new.write_text(offset + "\n", encoding="ascii")
-        new.replace(_clock(self.folder, device))
+        new.replace(_clock(self.folder, unit))
 
     def save(self) -> None:
         """Copy what lies on the small disks to where it outlives them."""
@@ -171,7 +171,7 @@ def running(folder: Path, plan: Plan, *, is_real: bool) -> Iterator[Site]:
         }
         for disk in disks.values():
             undo.callback(disk.close)
-        dbs = [disks["collector"].folder / f"{name}.db" for name in COLLECTORS]
+        dbs = [disks["collector"].folder / "collector.db"]
         units: dict[str, Unit] = {}
         logs = {device: folder / f"{device}.log" for device in DEVICES}
         site = Site(folder, network, proxy, units, disks, dbs, Oracle(logs), Rogue(port))
@@ -189,7 +189,7 @@ def running(folder: Path, plan: Plan, *, is_real: bool) -> Iterator[Site]:
 def _units(site: Site, plan: Plan, port: int) -> Iterator[Unit]:
     yield _broker(site, port)
     for name in COLLECTORS:
-        yield _collector(site, name)
+        yield _collector(site, plan, name)
     for device in DEVICES:
         site.state_dir(device).mkdir()
         make = _service if device in SERVICES else _reduced
@@ -212,12 +212,11 @@ def _broker(site: Site, port: int) -> Unit:
     return Unit("broker", command, folder=site.folder, ready=ready, clean_up=move_bad_db_aside)
 
 
-def _collector(site: Site, name: str) -> Unit:
-    command = [sys.executable, "-m", "vedette", "collect", "--client-id", name]
-    command += ["--host", site.network.hub, "--port", str(site.proxy.ports[name]), "--no-tls"]
-    command += ["--db", str(site.stores[COLLECTORS.index(name)]), "--http-port", "0", "--json"]
-    command = [*site.network.add(name), *command]
-    return Unit(name, command, folder=site.folder, ready=r'(?m)^\{"url"')
+def _collector(site: Site, plan: Plan, name: str) -> Unit:
+    command = ["-m", "vedette", "collect", "--share", "site", "--no-tls", "--json"]
+    command += ["--host", site.network.hub, "--port", str(site.proxy.ports[name])]
+    command += ["--db", str(site.stores[0]), "--http-port", "0"]
+    return _client(site, plan, name, command, ready=r'(?m)^\{"url"')
 
 
 def _service(site: Site, plan: Plan, device: str) -> Unit:
@@ -238,7 +237,7 @@ def _service(site: Site, plan: Plan, device: str) -> Unit:
     )
     config.write_text(text, encoding="utf-8")
     command = ["-m", "vedette", "run", "--config", str(config)]
-    return _device(site, plan, device, command, ready="READY=1", watchdog_s=_WATCHDOG_S)
+    return _client(site, plan, device, command, ready="READY=1", watchdog_s=_WATCHDOG_S)
 
 
 def _reduced(site: Site, plan: Plan, device: str) -> Unit:
@@ -246,10 +245,10 @@ def _reduced(site: Site, plan: Plan, device: str) -> Unit:
     address = f"{site.network.hub}:{site.proxy.ports[device]}"
     pause_s = str(1 / plan.reduced_per_s)
     command = [str(script), str(site.state_dir(device)), address, "5", "0", pause_s]
-    return _device(site, plan, device, command, ready=r"(?m)^[0-9a-f]{32} \d+$")
+    return _client(site, plan, device, command, ready=r"(?m)^[0-9a-f]{32} \d+$")
 
 
-def _device(
+def _client(
     site: Site,
     plan: Plan,
     name: str,
@@ -258,7 +257,7 @@ def _device(
     ready: str,
     watchdog_s: float | None = None,
 ) -> Unit:
-    """A unit whose wall clock can be moved, where there is a way to."""
+    """A unit in a network of its own, whose wall clock can be moved where there is a way to."""
     env = {}
     python = [sys.executable]
     if (library := sandbox.faketime()) and plan.has_clocks:
@@ -274,5 +273,5 @@ def _device(
     return Unit(name, command, folder=site.folder, ready=ready, env=env, watchdog_s=watchdog_s)
 
 
-def _clock(folder: Path, device: str) -> Path:
-    return folder / f"{device}.clock"
+def _clock(folder: Path, unit: str) -> Path:
+    return folder / f"{unit}.clock"
