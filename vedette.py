@@ -15,6 +15,7 @@ VERBS = {
     ),
     "run": ("edge.__main__", "the device service: watch, and send alerts"),
     "check": ("edge.__main__", "validate a device's config and its bundles before they run"),
+    "doctor": ("edge.__main__", "what is wrong with a device, and what to do about it"),
     "activate": ("edge.__main__", "make another bundle serve, or go back to the one before"),
     "bench": ("edge.__main__", "time a bundle on this very device"),
     "collect": ("collector.__main__", "the central side: store alerts, acknowledge, show the page"),

@@ -1,4 +1,4 @@
-"""`vedette run`, `check`, `activate` and `bench`: everything that happens on a device."""
+"""`vedette run`, `check`, `doctor`, `activate` and `bench`: everything that happens on a device."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import signal
 import sys
 from pathlib import Path
 
-from edge import activate, bench, check, config, notify
+from edge import activate, bench, check, config, doctor, notify
+from edge.check import EX_CONFIG
 from edge.errors import BundleError, ConfigError, VedetteError
-
-EX_CONFIG = 78  # sysexits.h; the unit does not restart the service after it
 
 _RUN = """example:
   vedette run --config edge.toml
@@ -29,6 +28,19 @@ _CHECK = """example:
 
 Reads the config, opens every bundle and reproduces its golden vectors, opens every source and the
 state directory: whatever would stop `vedette run`, one line each, with the fix.
+"""
+_DOCTOR = """example:
+  vedette doctor --config edge.toml
+  sudo vedette doctor --config /etc/vedette/pump-1.toml
+
+Looks at all that `vedette check` does, and at the machine: engines, clock, memory, temperature, the
+disk and how fast it writes, what waits in the outbox and why, the service, the broker. One line
+each: ok, warn or FAIL; where it is not ok, with the one thing to do about it.
+
+Changes nothing, and may be run while the service runs. Without the service it connects to the
+broker in its place, and publishes one empty message to PREFIX/DEVICE/doctor, to see whether it may.
+
+exit codes: 0 nothing failed, 1 the machine needs care, 78 `vedette check` fails
 """
 _ACTIVATE = """example:
   vedette activate bundles/new --config edge.toml --pipeline bearing
@@ -57,8 +69,9 @@ def main(verb: str, argv: list[str]) -> int:
     try:
         if verb == "run":
             return _run(arguments.config, as_json=arguments.json)
-        if verb == "check":
-            return check.main(arguments.config, as_json=arguments.json)
+        if verb in {"check", "doctor"}:
+            look = check.main if verb == "check" else doctor.main
+            return look(arguments.config, as_json=arguments.json)
         if verb == "activate":
             return activate.main(
                 arguments.config,
@@ -99,7 +112,13 @@ def _run(path: Path, *, as_json: bool) -> int:
 
 
 def _parse(verb: str, argv: list[str]) -> argparse.Namespace:
-    epilog = {"run": _RUN, "check": _CHECK, "activate": _ACTIVATE, "bench": _BENCH}[verb]
+    epilog = {
+        "run": _RUN,
+        "check": _CHECK,
+        "doctor": _DOCTOR,
+        "activate": _ACTIVATE,
+        "bench": _BENCH,
+    }[verb]
     parser = argparse.ArgumentParser(
         f"vedette {verb}", epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,95 +3,89 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from contract.tls import expiry_warning
 from edge import config, sources, tls
 from edge.activate import open_or_previous
 from edge.config import DeviceConfig, PipelineConfig
-from edge.errors import BundleError, ConfigError, VedetteError
+from edge.errors import VedetteError
+from edge.finding import Finding, failed, show
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at."""
-
-    what: str
-    is_ok: bool
-    text: str
+EX_CONFIG = 78  # sysexits.h; the unit does not restart the service after it
+_RENEW = "vedette site add {device}, and bring its files here"
 
 
 def main(path: Path, *, as_json: bool) -> int:
     """Print the findings for a config file; 0 if nothing stands in the way, else 78."""
-    findings = check(path)
-    is_ok = all(finding.is_ok for finding in findings)
-    if as_json:
-        print(json.dumps({"ok": is_ok, "findings": [asdict(f) for f in findings]}))  # noqa: T201
-    else:
-        for finding in findings:
-            mark = "ok  " if finding.is_ok else "FAIL"
-            (sys.stdout if finding.is_ok else sys.stderr).write(
-                f"{mark} {finding.what}: {finding.text}\n"
-            )
-    return 0 if is_ok else 78
+    _, findings = check(path)
+    show(findings, as_json=as_json)
+    return 0 if all(finding.is_ok for finding in findings) else EX_CONFIG
 
 
-def check(path: Path) -> list[Finding]:
-    """Everything looked at, in the order the service would."""
+def check(path: Path) -> tuple[DeviceConfig | None, list[Finding]]:
+    """Everything looked at, in the order the service would; and the config, if it is one."""
     try:
         device = config.read(path)
-    except ConfigError as error:
-        return [Finding("config", is_ok=False, text=str(error))]
-    findings = [Finding("config", is_ok=True, text=f"{path}: device {device.device.name!r}")]
-    for pipeline in device.pipeline:
-        for what, look in (("bundle", _bundle), ("source", _source)):
-            findings.append(_finding(f"{what} of {pipeline.name}", look, pipeline, path.parent))
-    findings.append(_finding("mqtt", _mqtt, device, path.parent))
-    findings.append(_finding("state_dir", _state_dir, device, path.parent))
-    return findings
-
-
-def _finding(what: str, look: Callable[[Any, Path], str], of: Any, base: Path) -> Finding:
-    try:
-        return Finding(what, is_ok=True, text=look(of, base))
     except VedetteError as error:
-        return Finding(what, is_ok=False, text=str(error))
+        return None, [failed("config", error, otherwise=f"correct {path}")]
+    base = path.parent
+    findings = [Finding("config", f"{path}: device {device.device.name!r}")]
+    for pipeline in device.pipeline:
+        findings += [_bundle(pipeline, base), _source(pipeline, base)]
+    return device, [*findings, _mqtt(device), _state_dir(device, base)]
 
 
-def _bundle(pipeline: PipelineConfig, base: Path) -> str:
-    hop_s = pipeline.source.hop_s
-    bundle, refused = open_or_previous(base / pipeline.bundle, pipeline.engine, hop_s=hop_s)
+def _bundle(pipeline: PipelineConfig, base: Path) -> Finding:
+    what, hop_s = f"bundle of {pipeline.name}", pipeline.source.hop_s
+    try:
+        bundle, refused = open_or_previous(base / pipeline.bundle, pipeline.engine, hop_s=hop_s)
+    except VedetteError as error:
+        return failed(what, error, otherwise="export it again, with this version")
+    model = f"{bundle.workload.name}, model {bundle.model_id}"
     if refused:
-        raise BundleError(f"model {bundle.model_id}, the one before, would serve: {refused}")
+        text = f"{model}, the one before, would serve: {refused.partition('; fix: ')[0]}"
+        return Finding(
+            what, text, "fail", "vedette activate a good one, or vedette activate --back"
+        )
     took = f"{bundle.window_s * 1e3:.3g} ms a window of {hop_s:g} s"
-    return f"{bundle.workload.name}, model {bundle.model_id}, golden vectors reproduced, {took}"
+    return Finding(what, f"{model}, golden vectors reproduced, {took}")
 
 
-def _source(pipeline: PipelineConfig, base: Path) -> str:
-    sources.open_source(pipeline.source, name=pipeline.name, base=base).close()
-    return "opens"
+def _source(pipeline: PipelineConfig, base: Path) -> Finding:
+    what = f"source of {pipeline.name}"
+    try:
+        sources.open_source(pipeline.source, name=pipeline.name, base=base).close()
+    except VedetteError as error:
+        return failed(what, error, otherwise=f"the sensor, or [pipeline.source] of {pipeline.name}")
+    return Finding(what, "opens")
 
 
-def _mqtt(device: DeviceConfig, _base: Path) -> str:
-    mqtt = device.mqtt
-    tls.read_password(mqtt)
-    tls.context(mqtt, device.device.name)
-    said = [f"{mqtt.host}:{mqtt.port}", "TLS" if mqtt.tls else "not encrypted", "not contacted"]
-    if own := tls.certificate(mqtt):
+def _mqtt(device: DeviceConfig) -> Finding:
+    mqtt, name = device.mqtt, device.device.name
+    said = [f"{mqtt.host}:{mqtt.port}", "TLS" if mqtt.tls else "not encrypted"]
+    try:
+        tls.read_password(mqtt)
+        tls.context(mqtt, name)
+        own = tls.certificate(mqtt)
+    except VedetteError as error:
+        return failed("mqtt", error, otherwise="put the file there, readable for the service")
+    if own:
         now = dt.datetime.now(dt.UTC)
-        said += [expiry_warning(own, now, within_days=tls.WARN_DAYS) or f"until {own.until:%F}"]
-    return ", ".join(said)
+        if warning := expiry_warning(own, now, within_days=tls.WARN_DAYS):
+            return Finding("mqtt", warning, "warn", _RENEW.format(device=name))
+        said.append(f"certificate until {own.until:%F}")
+    return Finding("mqtt", ", ".join(said))
 
 
-def _state_dir(device: DeviceConfig, base: Path) -> str:
+def _state_dir(device: DeviceConfig, base: Path) -> Finding:
     state_dir = base / device.device.state_dir
     existing = next(p for p in (state_dir, *state_dir.parents) if p.exists())
+    if os.statvfs(existing).f_flag & os.ST_RDONLY:
+        fix = f"mount -o remount,rw {existing}, or device.state_dir"
+        return Finding("state_dir", f"{state_dir}: read-only file system", "fail", fix)
     if not os.access(existing, os.W_OK):
-        raise ConfigError(f"{state_dir}: not writable; fix: device.state_dir, or its owner")
-    return f"{state_dir} is writable"
+        fix = f"chown -R USER {existing}, or device.state_dir"
+        return Finding("state_dir", f"{state_dir}: not writable", "fail", fix)
+    return Finding("state_dir", f"{state_dir} is writable")

@@ -1,7 +1,8 @@
-"""How the board is doing: temperature, throttling, memory, disk. What cannot be read is None."""
+"""How the board is doing: temperature, throttling, memory, disk, software."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 from pathlib import Path
@@ -51,3 +52,11 @@ def disk_free_bytes(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+def version() -> str:
+    """Of this software; `unknown` where it was never installed."""
+    try:
+        return importlib.metadata.version("vedette")
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return "unknown"

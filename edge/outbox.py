@@ -192,7 +192,7 @@ class Outbox:
                 rows=sum(self._rows.values()),
                 bytes=sum(self._bytes.values()),
                 max_bytes=3 * max_bytes,
-                oldest_s=_age_s(oldest[0]) if oldest else 0.0,
+                oldest_s=age_s(oldest[0]) if oldest else 0.0,
                 sent=self.sent,
                 acknowledged=self.acknowledged,
                 dropped=dict(self.dropped),
@@ -386,7 +386,7 @@ def as_row(message: Encoded) -> Row:
     return Row(m.seq, m.id, m.kind, m.topic, m.payload, now_ns, _BOOT_ID)
 
 
-def _age_s(row: Row) -> float:
+def age_s(row: Row) -> float:
     """How long a row has waited; of one from an earlier boot at least since the start of this."""
     since_ns = row.put_ns if row.boot_id == _BOOT_ID else 0
     return (time.monotonic_ns() - since_ns) / 1e9

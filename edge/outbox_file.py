@@ -216,7 +216,7 @@ def salvage(path: Path) -> tuple[dict[int, Row], dict[str, bytes], int]:
     rows: dict[int, Row] = {}
     states: dict[str, bytes] = {}
     high = 0
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(_read_only(path)) as db:
+    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(read_only(path)) as db:
         is_old = "payload" in {column[1] for column in db.execute("PRAGMA table_info(outbox)")}
         for table in ("outbox",) if is_old else ("outbox", "dead"):
             for found in _readable(db, table, "*" if is_old else "seq, record"):
@@ -270,7 +270,8 @@ def parts(path: Path) -> tuple[Path, Path, Path]:
     return path, Path(f"{path}-wal"), Path(f"{path}-shm")
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
+def read_only(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing into the file."""
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 

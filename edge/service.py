@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import signal
 import threading
@@ -127,7 +126,7 @@ class Service:
     def report_health(self) -> None:
         """Put a health message into the queue."""
         report = Health(
-            version=_version(),
+            version=health.version(),
             uptime_s=round(time.monotonic() - self._started_s, 3),
             pipelines={watcher.name: watcher.health() for watcher in self._watchers},
             outbox=self._publisher.health(),
@@ -221,10 +220,3 @@ def _open_outbox(path: Path, max_bytes: int) -> Outbox:
             patience = f"EXTEND_TIMEOUT_USEC={round(4 * _DISK_S * 1e6)}"
             notify(f"STATUS=waiting for the disk: {said}", patience)
             time.sleep(_DISK_S)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("vedette")
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "unknown"

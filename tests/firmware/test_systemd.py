@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collector import site
-from edge.__main__ import EX_CONFIG
+from edge.check import EX_CONFIG
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "firmware_configs" / "systemd" / "vedette-edge@.service"
