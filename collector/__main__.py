@@ -18,7 +18,7 @@ import uvicorn
 from collector import broker, web
 from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
-from collector.store import Store, StoreError
+from collector.store import DiskError, Store, StoreError
 from contract import messages
 from contract.tls import Context, is_loopback
 
@@ -63,7 +63,7 @@ def main(verb: str, argv: list[str]) -> int:
         store = _open(args.db, listener, is_shared=args.share is not None)
     except (OSError, ValueError, StoreError) as error:
         sys.stderr.write(f"vedette {verb}: {error}\n")
-        return 78
+        return 1 if isinstance(error, DiskError) else 78
     host = f"[{args.http_host}]" if ":" in args.http_host else args.http_host
     url = f"http://{host}:{listener.getsockname()[1]}/"
     sys.stdout.write(
@@ -156,6 +156,10 @@ def _listen(host: str, port: int) -> socket.socket:
 def _open(path: Path, listener: socket.socket, *, is_shared: bool) -> Store:
     try:
         return Store(path, is_shared=is_shared)
+    except DiskError as error:
+        listener.close()
+        why = "fix: make space there or mend the disk, then it starts again"
+        raise DiskError(f"{error}; {why}") from None
     except StoreError as error:
         listener.close()
         why = "fix: another --db, or make that file and its folder readable and writable"

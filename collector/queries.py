@@ -177,7 +177,7 @@ def scores(db: sqlite3.Connection, *, limit: int, since: int = 0) -> list[Row]:
             points = messages(
                 db,
                 "message.n IN (SELECT n FROM message WHERE kind = 'score' AND device = :device"
-                " AND pipeline = :pipeline AND +n > :since ORDER BY n DESC LIMIT :limit)"
+                " AND pipeline = :pipeline AND +n > :since ORDER BY +n DESC LIMIT :limit)"
                 " ORDER BY message.n",
                 {"device": device, "pipeline": pipeline, "since": since, "limit": limit},
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -35,10 +36,15 @@ REJECTED_PAYLOAD_BYTES = 512
 _REJECTED_TEXT = 256
 # Another collector on the same file may be in a commit, and its disk may be slow.
 _BUSY_S = 10.0
+_DISK_CODES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY}
 
 
 class StoreError(Exception):
     """The database cannot be used; the text says which file and why."""
+
+
+class DiskError(StoreError):
+    """It cannot be used now: the disk is full or failing, or too busy."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ class Store:
                     f"{path}: another collector is writing to it; to share it, give both --share"
                 ) from None
             except (OSError, sqlite3.DatabaseError, schema.SchemaError) as error:
-                raise StoreError(f"{path}: {error}") from None
+                raise _error(path, error) from None
             undo.pop_all()
 
     def close(self) -> None:
@@ -133,7 +139,7 @@ class Store:
                 added = self._add(messages, self._now_ns())
                 self._reject([*rejected, *map(_taken, added.refused)])
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.path}: {error}") from error
+            raise _error(self.path, error) from error
         return added
 
     def _add(self, messages: Sequence[Received], stored_ns: int) -> Added:
@@ -259,6 +265,12 @@ class Store:
                     (*series, *series, KEEP[series[0]]),
                 )
                 self._since_cut[series] = 0
+
+
+def _error(path: Path, error: Exception) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says what exactly
+    is_disk = code in _DISK_CODES or getattr(error, "errno", None) == errno.ENOSPC
+    return (DiskError if is_disk else StoreError)(f"{path}: {error}")
 
 
 def _runs(

@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -121,6 +122,14 @@ class Collector:
 
     def get(self, path: str):
         return get(self.url + path)
+
+    def ask(self, path: str) -> tuple[int, dict]:
+        """Status code and answer, also of one that is an error."""
+        try:
+            return 200, self.get(path)
+        except urllib.error.HTTPError as error:
+            with error as answer:
+                return answer.code, json.load(answer)
 
     def text(self, path: str) -> str:
         with urllib.request.urlopen(self.url + path, timeout=5) as answer:
