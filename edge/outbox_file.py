@@ -13,8 +13,11 @@ from typing import Any
 
 from edge.journal import DamagedError, Row, pack, unpack
 
-PAGE_BYTES = 4096
-_CHECKPOINT_PAGES = 128
+# Each commit writes whole pages, and an alert is about as large as one: larger pages would wear out
+# the card two to three times as fast (benchmarks/writes.py).
+PAGE_BYTES = 512
+_CHECKPOINT_PAGES = 1000
+_LEAST_PAGES = 128
 _FRESH = ".new"
 _KEEP_ASIDE = 3  # damaged files kept for a person
 _MOST_BETWEEN = 1_000_000  # numbers tried one by one between two damaged places
@@ -99,7 +102,7 @@ class OutboxFile:
         """Keep the file below `max_bytes` and below what the disk has; how large it may become."""
         used = self._path.stat().st_size if self._path.exists() else 0
         free = shutil.disk_usage(self._path.parent).free + used
-        pages = max(min(self._max_bytes, free * 9 // 10) // PAGE_BYTES, 16)
+        pages = max(min(self._max_bytes, free * 9 // 10) // PAGE_BYTES, _LEAST_PAGES)
         return int(self._db.execute(f"PRAGMA max_page_count={pages}").fetchone()[0]) * PAGE_BYTES
 
     @property
