@@ -155,6 +155,8 @@ class ImageSpec:
         x = window.data
         if x.dtype != np.uint8 or x.ndim != 3 or x.shape[2] != 3:
             return "not_an_image"
+        if x.size == 0:  # so a camera says that a picture came damaged
+            return "corrupt"
         if x.shape[0] < self.min_height or x.shape[1] < self.min_width:
             return "too_small"
         return None
