@@ -15,6 +15,7 @@ from contract.messages import check_name
 from contract.tls import is_loopback
 from edge import sources
 from edge.errors import ConfigError
+from edge.gates import Limits
 
 if TYPE_CHECKING:
     from edge.sources import SourceConfig as AnyConfig
@@ -69,6 +70,8 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: Literal["tflite", "onnx"] | None = None
     learn_windows: Annotated[int, Meta(ge=2)] | None = None
     score_interval_s: Annotated[float, Meta(ge=0.0)] = 10.0
+    sensor_alert_s: Annotated[float, Meta(gt=0.0)] = 30.0
+    gate: Limits = Limits()
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,5 +153,11 @@ def _known_keys(key: str, value: Any) -> list[str]:
         of_type = [c for c in sources.configs() if c.__struct_config__.tag == value.get("type")]
         return ["type", *(f for c in of_type for f in c.__struct_fields__)]
     name = re.sub(r"\[.*?\]|\W", "", key)
-    structs = {"device": Device, "mqtt": Mqtt, "pipeline": PipelineConfig, "": DeviceConfig}
+    structs = {
+        "device": Device,
+        "mqtt": Mqtt,
+        "pipeline": PipelineConfig,
+        "pipelinegate": Limits,
+        "": DeviceConfig,
+    }
     return list(structs.get(name, DeviceConfig).__struct_fields__)

@@ -13,17 +13,22 @@ from typing import Protocol
 
 from contract import messages
 from contract.messages import Address, Alert, Body, Encoded, PipelineHealth, Score
-from contract.spec import Detections, Window
-from edge import engines, sources
+from contract.spec import Detections, ImageSpec, Window
+from edge import engines, gates, sources
 from edge.clock import Clock
 from edge.config import PipelineConfig
 from edge.errors import EngineError, OutputError, SourceError
+from edge.gates.rate import RateGate
 from edge.serving import Serving
+from edge.trouble import SourceTime, Trouble
 
 log = logging.getLogger(__name__)
 
-_MAX_BACKOFF_S = 60.0
+_MAX_BACKOFF_S = 5.0  # a sensor that is back is in use again well within ten seconds
 _STALL_S = 10.0  # beyond two hops, before a pipeline counts as stalled
+_PATIENCE_S = 70.0  # but never before
+_LOOK_S = 1.0  # from one look to the next at a sensor that gives nothing
+_GAP_HOPS = 3
 
 
 class Send(Protocol):
@@ -78,6 +83,21 @@ class Watcher:
         self._send_score = send_score
         self._base = base
         self._serving = serving
+        spec = serving.bundle.workload.input
+        self._trouble = Trouble(
+            workload=serving.bundle.workload.name,
+            alert_s=config.sensor_alert_s,
+            hop_s=config.source.hop_s,
+        )
+        self._time = SourceTime()
+        self._is_camera = isinstance(spec, ImageSpec)
+        # recorded time that passes at another speed says nothing about a sample rate
+        is_real_time = getattr(config.source, "speed", 1.0) == 1.0
+        self._rate = (
+            RateGate(tolerance=config.gate.rate_tolerance)
+            if is_real_time and not self._is_camera
+            else None
+        )
         self._source: sources.Source | None = None
         self._closed = threading.Event()
         self._progress_s = self._rated_s = time.monotonic()
@@ -103,18 +123,17 @@ class Watcher:
             except SourceError as error:
                 log.warning("%s: %s; trying again in %.0f s", self.name, error, pause_s)
                 self.dropped["source_failed"] += 1
+                self._wait(pause_s)
             except EngineError as error:
                 self.dropped["inference_failed"] += 1
                 self._serving.recover(error)
             else:
                 self.state = "ended"
                 return
-            if self.windows > windows:
-                pause_s = 1.0
-            self.state = "waiting"
-            self._progress_s = time.monotonic()
-            self._closed.wait(pause_s)
-            pause_s = min(pause_s * 2, _MAX_BACKOFF_S)
+            finally:
+                if self._source is not None:
+                    self._source.close()
+            pause_s = 1.0 if self.windows > windows else min(pause_s * 2, _MAX_BACKOFF_S)
 
     def close(self) -> None:
         """End `run` soon. Called from another thread."""
@@ -126,7 +145,7 @@ class Watcher:
         """Whether no window has come through for more than two hops."""
         if self.state == "ended":
             return False
-        limit_s = max(2 * self._config.source.hop_s + _STALL_S, _MAX_BACKOFF_S + _STALL_S)
+        limit_s = max(2 * self._config.source.hop_s + _STALL_S, _PATIENCE_S)
         return time.monotonic() - self._progress_s > limit_s
 
     def health(self) -> PipelineHealth:
@@ -151,6 +170,7 @@ class Watcher:
                 for name, times in pipeline.times_ns.items()
                 if times
             },
+            sensor=self._trouble.reason,
             bundle_refused=self._serving.refused,
         )
 
@@ -159,10 +179,9 @@ class Watcher:
         self._source = sources.open_source(self._config.source, name=self.name, base=self._base)
         if self._closed.is_set():  # it may have come between
             self._source.close()
+        gate = gates.open_gate(self._serving.bundle.workload.input, self._config.gate)
         for window in self._source.windows():
-            self._progress_s = time.monotonic()
-            if reason := self._serving.bundle.workload.input.refuse(window):
-                self.dropped[reason] += 1
+            if not self._is_believed(window, gate):
                 continue
             try:
                 found = self._serving(window)
@@ -175,6 +194,45 @@ class Watcher:
             self._score(found, window)
             self.windows += 1
             self.state = "learning" if self._serving.pipeline.memory.profile is None else "watching"
+
+    def _is_believed(self, window: Window, gate: gates.Gate) -> bool:
+        """Ask the gates; a sensor in trouble has its own alert."""
+        before_s, now_s = self._progress_s, time.monotonic()
+        self._progress_s = now_s
+        reason = gate.refuse(window)
+        hop_s = self._config.source.hop_s
+        if self._rate and not reason:
+            reason = self._rate.refuse(window.t_ns / 1e9, now_s, max_gap_s=_GAP_HOPS * hop_s)
+        if reason:
+            self.dropped[reason] += 1
+        is_late = self._is_camera and now_s - before_s > _GAP_HOPS * hop_s
+        # a slow camera is still better than none: its pictures are judged
+        trouble = reason or ("rate_drop" if is_late else None)
+        self._note(self._time.at(now_s, window.t_ns / 1e9), trouble, window)
+        return reason is None
+
+    def _wait(self, pause_s: float) -> None:
+        """Until it is time to open the sensor again; this thread is well meanwhile."""
+        self.state = "waiting"
+        until_s = time.monotonic() + pause_s
+        while not self._closed.is_set():
+            self._progress_s = now_s = time.monotonic()
+            self._note(self._time.at(now_s), "source_failed", None)
+            if now_s >= until_s:
+                return
+            self._closed.wait(min(_LOOK_S, until_s - now_s))
+
+    def _note(self, now_s: float, trouble: str | None, window: Window | None) -> None:
+        body = self._trouble.note(now_s, trouble, windows=0 if window is None else 1)
+        if body is None:
+            return
+        log.warning("%s: sensor alert %s: %s", self.name, body.state, body.label)
+        stamp = (
+            self._clock.stamp()
+            if window is None
+            else self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
+        )
+        self._send(messages.encode(body, self._address, stamp), states={})
 
     def _tell(self, bodies: Sequence[Body], window: Window) -> None:
         """Messages and the state that made them are stored together, or neither is."""

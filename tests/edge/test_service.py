@@ -186,7 +186,7 @@ def test_a_life_to_its_end_leaves_its_alert_in_the_outbox(start):
 def test_the_watchdog_is_not_fed_while_a_source_hangs(start):
     """By progress only; the stall limit is shortened for this test."""
     service = start(
-        prelude="import sys, edge.watcher as w; w._STALL_S = 0.5; w._MAX_BACKOFF_S = 0.5\n"
+        prelude="import sys, edge.watcher as w; w._STALL_S = w._PATIENCE_S = 0.5\n"
         "import edge.sources.simulate as s; real = s.SimulateSource.windows\n"
         "def hang(self):\n"
         "    yield from (w for w, _ in zip(real(self), range(3)))\n"
