@@ -71,8 +71,7 @@ class Service:
             for pipeline, (bundle, refused) in zip(config.pipeline, opened, strict=True)
         ]
         for watcher in self._watchers:
-            if (state := self._queue.state(watcher.name)) is not None:
-                watcher.resume(state)
+            watcher.resume(self._queue.state)
         self._waiting = 0  # messages nobody has acknowledged when `run` returned
         self._health_s = device.health_interval_s
         self._started_s = time.monotonic()

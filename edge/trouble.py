@@ -53,6 +53,15 @@ class Trouble:
         self.reason: str | None = None
         self.is_raised = False
 
+    def state(self) -> bytes:
+        """What a restart must not forget: the reason of an alert that is raised."""
+        return self._label.encode() if self.is_raised else b""
+
+    def resume(self, state: bytes) -> None:
+        """An alert raised before a restart is not raised again, and can be cleared."""
+        self._label = state.decode()
+        self.is_raised = bool(state)
+
     def note(self, now_s: float, reason: str | None, *, windows: int = 1) -> Sensor | None:
         """One look at the sensor, and the message that is due after it.
 

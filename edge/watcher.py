@@ -89,6 +89,7 @@ class Watcher:
             alert_s=config.sensor_alert_s,
             hop_s=config.source.hop_s,
         )
+        self._sensor_name = f"{config.name}.sensor"  # no pipeline has a dot in its name
         self._time = SourceTime()
         self._is_camera = isinstance(spec, ImageSpec)
         # recorded time that passes at another speed says nothing about a sample rate
@@ -104,9 +105,12 @@ class Watcher:
         self._score_due_s = 0.0
         self._rated_windows = 0
 
-    def resume(self, state: bytes) -> None:
-        """Go on from a policy's state, as last given to `send`; before `run`."""
-        self._serving.policy.resume(state)
+    def resume(self, stored: Callable[[str], bytes | None]) -> None:
+        """Go on from the states last given to `send`, by name; before `run`."""
+        if (state := stored(self.name)) is not None:
+            self._serving.policy.resume(state)
+        if (state := stored(self._sensor_name)) is not None:
+            self._trouble.resume(state)
 
     def run(self) -> None:
         """Watch until the source ends or `close` is called; reopen a failed sensor with backoff.
@@ -232,7 +236,8 @@ class Watcher:
             if window is None
             else self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
         )
-        self._send(messages.encode(body, self._address, stamp), states={})
+        states = {self._sensor_name: self._trouble.state()}
+        self._send(messages.encode(body, self._address, stamp), states=states)
 
     def _tell(self, bodies: Sequence[Body], window: Window) -> None:
         """Messages and the state that made them are stored together, or neither is."""
