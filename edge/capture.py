@@ -45,6 +45,7 @@ _MAX_BYTES = 256 << 20
 _MAX_HEADER_BYTES = 4096
 _ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG = 1
+_SAID_WHY = 3  # exit code; the reason is the last line on standard error
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +173,9 @@ class Capture:
         code = child.returncode
         if code is not None and code < 0:
             return f"its capture was killed ({signal.strsignal(-code)}){self._quote()}"
-        return self._line() or f"its capture ended with {code}"
+        if code == _SAID_WHY:
+            return self._line()
+        return f"its capture ended with {code}{self._quote()}"
 
     def _quote(self) -> str:
         return f"; its last words: {line}" if (line := self._line()) else ""
@@ -316,7 +319,7 @@ def main(argv: list[str]) -> None:
         last_words = "delivers no more"
     sys.stderr.write(f"\n{last_words}\n")
     sys.stderr.flush()
-    os._exit(1)  # whatever still runs inside a library
+    os._exit(_SAID_WHY)  # whatever still runs inside a library
 
 
 if __name__ == "__main__":
