@@ -37,6 +37,9 @@ bench: setup ## speed as ratios measured side by side, into benchmarks/results.m
 chaos: setup ## real parts, killed, frozen, cut off, filled up: nothing lost? CHAOS="--seed 2" for options
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
+fuzz: setup ## coverage-guided, what others wrote into what reads it; FUZZ="--seconds 600 decode" for options
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(FUZZ)
+
 lock: $(UV) ## compile requirements/ again from pyproject.toml
 	$(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml --extra host --extra edge-camera --extra edge-audio --group dev -o requirements/dev.txt
@@ -57,4 +60,4 @@ clean: ## remove what the commands above have made, but not runs/ and bundles/
 	@python3 -m venv .uv || { echo "fix: install Python's venv (Debian: apt-get install python3-venv)"; exit 1; }
 	@.uv/bin/pip install -q --disable-pip-version-check uv==0.13.9
 
-.PHONY: help setup demo test check train bundle bench chaos lock clean
+.PHONY: help setup demo test check train bundle bench chaos fuzz lock clean
