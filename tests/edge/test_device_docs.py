@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from edge import config, sources
+from edge.gates import Limits
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
 TABLES = {
     "`[device]`": config.Device,
     "`[mqtt]`": config.Mqtt,
     "`[[pipeline]]`": config.PipelineConfig,
+    "`[pipeline.gate]`": Limits,
     **{f'`[pipeline.source]`, `type = "{c.__struct_config__.tag}"`': c for c in sources.configs()},
 }
 
@@ -30,6 +32,8 @@ def test_every_key_is_documented_with_its_default_and_no_other_is(heading, struc
     for name, field in fields.items():
         if field.required:
             assert rows[name] == ""
+        elif isinstance(field.default, msgspec.Struct):
+            assert rows[name] == "all defaults"
         elif field.default is not None and field.default is not msgspec.NODEFAULT:
             assert str(field.default) in rows[name].replace('"', "")
 
