@@ -25,6 +25,12 @@ MOST_DEVICES = 1_000
 MOST_PIPELINES = 64
 MOST_SERIES = 200
 
+# The newest scores of one pipeline. `+n`: by the index that has a series together, not by arrival.
+PLOTTED = (
+    "message.n IN (SELECT n FROM message WHERE kind = 'score' AND device = :device"
+    " AND pipeline = :pipeline AND +n > :since ORDER BY +n DESC LIMIT :limit) ORDER BY message.n"
+)
+
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
@@ -176,9 +182,7 @@ def scores(db: sqlite3.Connection, *, limit: int, since: int = 0) -> list[Row]:
                 return series
             points = messages(
                 db,
-                "message.n IN (SELECT n FROM message WHERE kind = 'score' AND device = :device"
-                " AND pipeline = :pipeline AND +n > :since ORDER BY +n DESC LIMIT :limit)"
-                " ORDER BY message.n",
+                PLOTTED,
                 {"device": device, "pipeline": pipeline, "since": since, "limit": limit},
             )
             # two collectors may have stored them a little out of order

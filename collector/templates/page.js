@@ -51,6 +51,7 @@ function deviceCard(device, now_ns, width) {
   const facts = element("ul", "facts");
   const fact = (text, tone = "") => facts.append(element("li", tone, text));
   if (device.outbox) fact(`${device.outbox.rows} queued`, device.outbox.rows > 100 ? "warn" : "");
+  if (device.outbox?.held) fact(`${device.outbox.held} not on its disk`, "bad");
   if (device.outbox?.dead) fact(`${device.outbox.dead} dead letters`, "bad");
   if (device.cpu_temperature_c !== null) fact(`${device.cpu_temperature_c.toFixed(0)} °C`);
   for (const cause of device.throttled ?? []) fact(cause, "warn");

@@ -104,6 +104,15 @@ def received(body, *, at_ns=1_700_000_001 * SECOND_NS, **where) -> Received:
     return arrived(encode(body, **where), at_ns=at_ns)
 
 
+def effort(db, act):
+    """How much SQLite does while `act` has the database, in tens of its instructions."""
+    steps = []
+    db.set_progress_handler(lambda: steps.append(None), 10)
+    act(db)
+    db.set_progress_handler(None, 0)
+    return len(steps)
+
+
 def get(url):
     with urllib.request.urlopen(url, timeout=5) as answer:
         return json.load(answer)

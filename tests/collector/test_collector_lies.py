@@ -15,10 +15,12 @@ from collector_helpers import (
     Collector,
     a_score,
     alert,
+    effort,
     encode,
     health,
     pipeline_health,
     received,
+    sensor,
 )
 from garbage import MOST, Garbage
 from hypothesis import given, settings
@@ -218,6 +220,39 @@ def test_a_pipeline_that_health_knows_is_shown_among_many_invented_ones(tmp_path
         (device,) = fleet.devices(db, now_ns=0)
     shown = {each["pipeline"]: each["alarm"]["state"] for each in device["pipelines"]}
     assert shown == dict.fromkeys(["z", "a0", "a1", "a2"], "raised")
+
+
+def test_a_question_about_one_pipeline_does_not_look_at_the_others(tmp_path):
+    """However much the others have sent: SQLite is easily led to go through it all."""
+    path = tmp_path / "collector.db"
+    store = Store(path)
+    store.add([received(body) for body in (alert(), sensor(), health(), a_score())])
+
+    pump = {"device": "pump-1", "pipeline": "bearing"}
+
+    def ask(db):
+        for kind in ("alert", "sensor"):
+            queries.newest(db, kind, *pump.values())
+            queries.pipelines(db, kind, "pump-1")
+        queries.newest(db, "health", "pump-1")
+        queries.alerts(db, limit=1)
+        queries.alerts(db, limit=1, device="pump-1")
+        queries.alerts(db, limit=1, device="pump-1", kinds=["sensor"])
+        queries.messages(db, queries.PLOTTED, {**pump, "since": 0, "limit": 9})
+
+    def add(_):
+        store.add([received(a_score()), received(health())])  # and cuts both series back
+
+    with queries.reading(path) as db:
+        asked = effort(db, ask)
+    added = effort(store._db, add)
+    for _ in range(8):
+        store.add([received(body, device="other") for body in [alert(), a_score(), health()] * 300])
+    store._since_cut.clear()
+    with queries.reading(path) as db:
+        assert effort(db, ask) < 3 * asked
+    assert effort(store._db, add) < 3 * added
+    store.close()
 
 
 def test_a_flood_waits_in_bounded_memory():
