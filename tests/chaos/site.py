@@ -77,9 +77,8 @@ class Proxy:
         command = [sys.executable, str(_HERE / "proxy.py"), str(path), str(upstream), host]
         with (folder / "proxy.log").open("wb") as log:
             self._process = subprocess.Popen([*command, *routes], stderr=log)
-        until(path.exists, f"the proxy's socket {path}")
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(path))
+        until(lambda: self._socket.connect_ex(str(path)) == 0, f"the proxy at {path}")
         self._answers = self._socket.makefile("rb")
 
     def tell(self, route: str, do: str, *, seconds: float = 0.0) -> dict[str, int]:
