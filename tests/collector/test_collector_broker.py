@@ -116,6 +116,17 @@ def test_it_subscribes_again_when_the_broker_has_restarted(start, broker, tmp_pa
     device.close()
 
 
+def test_an_alert_that_somebody_retained_is_stored_once(start, device, tmp_path):
+    """The broker brings it with every start of the collector."""
+    collector = start()
+    sent = device.send(encode(alert()), retain=True)
+    until(lambda: device.acknowledged == [sent])
+    assert collector.end() == 0
+    again = start()
+    until(lambda: again.get("api/summary")["redelivered"] == 1)
+    assert stored_ids(tmp_path) == [sent]
+
+
 def test_poison_does_not_come_again(start, device):
     collector = start()
     topic = encode(alert()).topic

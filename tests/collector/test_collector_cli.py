@@ -31,6 +31,7 @@ def test_help_teaches_with_an_example(capsys):
         ["--port", "70000"],
         ["--port", "x"],
         ["--prefix", "a/#"],
+        ["--share", "a/#"],
         ["--mqtt-version", "4"],
         ["--what"],
     ],
