@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
+import select
 import sys
 import threading
 import time
@@ -63,7 +63,7 @@ class Instrument:
     def __init__(self, path: Path) -> None:
         """In real time, a tenth of a second at a time."""
         os.mkfifo(path)
-        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # also without a reader
+        self._fd = os.open(path, os.O_RDWR)
         self._is_on, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._play)
         self._thread.start()
@@ -77,6 +77,9 @@ class Instrument:
     def close(self) -> None:
         self._ended.set()
         self._is_on.set()
+        while self._thread.is_alive():  # it may wait for a reader
+            if select.select([self._fd], [], [], 0.05)[0]:
+                os.read(self._fd, 1 << 16)
         self._thread.join()
         os.close(self._fd)
 
@@ -86,8 +89,7 @@ class Instrument:
             self._is_on.wait()
             if self._ended.wait(0.1):
                 return
-            with contextlib.suppress(BlockingIOError):  # nobody listens, and the pipe is full
-                os.write(self._fd, played[first : first + step])
+            os.write(self._fd, played[first : first + step])
 
 
 @pytest.fixture
