@@ -140,14 +140,14 @@ def test_a_running_service_is_seen_and_left_alone(config, capsys, mosquitto, col
     patient = Patient(config, capsys)
     with service(config) as process:
         until(lambda: len(collector.ids("health")) > 2)
-        names = snapshot(patient.state_dir).keys()
+        names = set(snapshot(patient.state_dir))
         found = patient.examined(code=0)
         assert found["service"]["text"] == f"runs as process {process.pid}"
         assert "is connected" in found["mqtt session"]["text"]
         assert found["outbox"] == {
             "what": "outbox", "text": "nothing waits", "level": "ok", "fix": None, "is_ok": True
         }  # fmt: skip
-        assert snapshot(patient.state_dir).keys() == names
+        assert set(snapshot(patient.state_dir)) - names <= {"p.profile.npz"}  # it learns meanwhile
         count = len(collector.ids("health"))
         until(lambda: len(collector.ids("health")) > count + 1)
         assert collector.states() == ["online"]

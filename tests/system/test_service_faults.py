@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -48,6 +49,17 @@ type = "simulate"
 windows = 100000
 hop_s = 1.0
 speed = {speed}
+"""
+
+SECOND = """
+[[pipeline]]
+name = "camera"
+bundle = "bundle"
+engine = "onnx"
+
+[pipeline.source]
+type = "camera"
+url = "{url}"
 """
 
 # every judged window is an alert, raised and cleared in turn
@@ -200,7 +212,7 @@ class TestWatchdog:
         hang = (
             f"{site.once}\n"
             "import edge.watcher, edge.service, time, itertools\n"
-            "edge.watcher._STALL_S = edge.watcher._MAX_BACKOFF_S = 0.5\n"
+            "edge.watcher._STALL_S = edge.watcher._PATIENCE_S = 0.5\n"
             f"import {module} as module\n"
             f"owner = getattr(module, {owner!r}) if {owner!r} else module\n"
             f"real, turns = getattr(owner, {name!r}), itertools.count()\n"
@@ -219,6 +231,25 @@ class TestWatchdog:
             assert "in hang_for_ever" in first.text()
             until(lambda: unit.now.fed > 5)
             assert len(unit.lives) == 2
+
+    def test_a_sensor_that_hangs_stops_neither_the_feeding_nor_the_others(self, site: Site):
+        """A camera that takes the connection and never says a word."""
+        impatient = (
+            f"{CHATTY}\nimport edge.capture, edge.watcher\n"
+            "edge.capture.OPEN_S = 1.0\nedge.watcher._PATIENCE_S = 6.0\n"
+        )
+        with socket.create_server(("127.0.0.1", 0)) as camera:
+            url = f"http://127.0.0.1:{camera.getsockname()[1]}/"
+            path = site.write_config()
+            path.write_text(path.read_text() + SECOND.format(url=url))
+            with Unit(path, prelude=impatient) as unit:
+                until(lambda: "trying again" in unit.log())
+                until(lambda: healths(site)[-1].pipelines["camera"].state == "waiting")
+                time.sleep(10.0)  # longer than a pipeline may be without progress
+                assert len(unit.lives) == 1
+                assert "no progress" not in unit.log()
+                assert "1 waiting" in unit.now.status
+                alerts(site, 10)
 
     def test_a_stop_for_longer_than_the_watchdog_is_a_restart_with_nothing_lost(self, site: Site):
         """SIGSTOP: not even SIGABRT is heard."""
