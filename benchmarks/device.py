@@ -115,7 +115,7 @@ def paced(outbox: Outbox, port: str, version: str, count: int, bundle: Path) -> 
 
 
 def main(verb: str, state_dir: str, *rest: str) -> None:
-    outbox = Outbox(Path(state_dir) / "outbox.db", max_bytes=64 * 1024 * 1024)
+    outbox = Outbox(Path(state_dir) / "outbox.db", max_bytes=256 * 1024 * 1024)
     if verb == "fill":
         result: object = fill(outbox, int(rest[0]))
     elif verb == "drain":

@@ -19,6 +19,8 @@ from host import broker
 
 HERE = Path(__file__).resolve().parent
 GOAL_MS = 250.0
+DAY_S = 86_400
+GOAL_BACKLOG_S = 60
 
 
 @contextmanager
@@ -70,6 +72,7 @@ def measure(bundle: Path, work: Path, *, quick: bool) -> list[str]:
         return [
             throughput(running, work, quick=quick),
             latency(running, bundle.resolve(), work, quick=quick),
+            backlog(running, work, quick=quick),
         ]
     finally:
         running.stop()
@@ -169,3 +172,28 @@ slowest one.
 
 Goal: p99 of window to committed row at most {GOAL_MS:.0f} ms. **{met.capitalize()}**, even by the \
 last line."""
+
+
+def backlog(running: broker.Broker, work: Path, *, quick: bool) -> str:
+    count = 1000 if quick else DAY_S
+    where = running.port, running.mqtt_version
+    state, db = work / "day", work / "day.db"
+    device("fill", state, count)
+    took_bytes = sum(file.stat().st_size for file in state.iterdir())
+    with collector(*where, db):
+        drained = device("drain", state, *where)
+    with sqlite3.connect(db) as opened:
+        rows, last_ns = opened.execute(
+            "SELECT count(DISTINCT id), max(stored_ns) FROM message WHERE kind = 'alert'"
+        ).fetchone()
+    opened.close()
+    assert rows == count, f"{rows} rows of {count} alerts"
+    seconds = (last_ns - int(drained["start_ns"])) / 1e9
+    met = "met" if seconds <= GOAL_BACKLOG_S else "not met"
+    return f"""## 5. A day without a broker
+
+{count} alerts, one a second for a day, wait in an outbox ({took_bytes / 1e6:.0f} MB with its second
+copy). When the broker is back the last of them is committed by the collector after {seconds:.1f} s,
+each once ({drained["sent"]} publishes). Once, not repeated.
+
+Goal: a day in {GOAL_BACKLOG_S} s. **{met.capitalize()}**."""
