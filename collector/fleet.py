@@ -30,13 +30,14 @@ _ALARM = ("n", "at_ns", "dated_by", "state", "label", "score", "threshold")
 
 
 def devices(db: sqlite3.Connection, *, now_ns: int) -> list[Row]:
-    """The devices heard of last, by name.
+    """The devices heard of last, as many as fit into an answer, by name.
 
     Args:
         db: from `queries.reading`.
         now_ns: the wall clock, nanoseconds since 1970.
     """
-    return [_device(db, row, now_ns) for row in queries.devices(db)]
+    shown = queries.fitting(_device(db, row, now_ns) for row in queries.devices(db))
+    return sorted(shown, key=lambda device: str(device["device"]))
 
 
 def _device(db: sqlite3.Connection, row: Row, now_ns: int) -> Row:
@@ -45,7 +46,7 @@ def _device(db: sqlite3.Connection, row: Row, now_ns: int) -> Row:
     about = health.get("pipelines", {})
     # A pipeline that has spoken but is in no health (yet, or any more) is still shown.
     heard = {each for kind in queries.NEWS_KINDS for each in queries.pipelines(db, kind, name)}
-    names = [*about, *sorted(heard - set(about))]
+    names = [*about, *sorted(heard - set(about))][: queries.MOST_PIPELINES]
     return {
         **row,
         "state": _state(row, health.get("received_ns"), now_ns),

@@ -35,6 +35,7 @@ QUEUE_MESSAGES = 1_000
 QUEUE_SCORES = 500
 # At most this many rows share a commit; a batch is what has arrived, nothing is waited for.
 BATCH_MESSAGES = 500
+BATCH_BYTES = 4 * 1024 * 1024  # decoded, a payload takes several times its size
 # Ids in one acknowledgement: keeps it far below the payload limit, however long the ids are.
 ACK_IDS = 200
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
@@ -183,8 +184,10 @@ class Ingest:
         batch: list[_Arrival] = []
         try:
             batch.append(self._queue.get(timeout=_POLL_S))
-            while len(batch) < BATCH_MESSAGES:
+            size_bytes = len(batch[0].payload)
+            while len(batch) < BATCH_MESSAGES and size_bytes < BATCH_BYTES:
                 batch.append(self._queue.get_nowait())
+                size_bytes += len(batch[-1].payload)
         except queue.Empty:
             pass
         return batch

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from collector import dating
 from contract.messages import Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 Row = dict[str, Any]
@@ -24,6 +27,7 @@ LATENCY_ROWS = 10_000
 MOST_DEVICES = 1_000
 MOST_PIPELINES = 64
 MOST_SERIES = 200
+MOST_BYTES = 16 * 1024 * 1024
 
 # The newest scores of one pipeline. `+n`: by the index that has a series together, not by arrival.
 PLOTTED = (
@@ -151,10 +155,10 @@ def pipelines(db: sqlite3.Connection, kind: str, device: str) -> list[str]:
 
 
 def devices(db: sqlite3.Connection) -> list[Row]:
-    """The `MOST_DEVICES` heard of last, by name: what the store notes about each."""
+    """The `MOST_DEVICES` heard of last, the last one first: what the store notes about each."""
     rows = db.execute(
-        "SELECT * FROM (SELECT device, seen_ns, status, status_ns FROM device"
-        " ORDER BY max(coalesce(seen_ns, 0), coalesce(status_ns, 0)) DESC LIMIT ?) ORDER BY device",
+        "SELECT device, seen_ns, status, status_ns FROM device"
+        " ORDER BY max(coalesce(seen_ns, 0), coalesce(status_ns, 0)) DESC LIMIT ?",
         (MOST_DEVICES,),
     )
     return [dict(row) for row in rows]
@@ -174,22 +178,35 @@ def scores(db: sqlite3.Connection, *, limit: int, since: int = 0) -> list[Row]:
         limit: at most this many per pipeline.
         since: only rows with `n` above it.
     """
+    names = (
+        (row["device"], pipeline)
+        for row in devices(db)
+        for pipeline in pipelines(db, "score", row["device"])
+    )
+    series = fitting(
+        _series(db, device, pipeline, {"since": since, "limit": limit})
+        for device, pipeline in itertools.islice(names, MOST_SERIES)
+    )
+    return sorted(series, key=lambda each: (each["device"], each["pipeline"]))
+
+
+def _series(db: sqlite3.Connection, device: str, pipeline: str, which: dict[str, int]) -> Row:
     names = ("n", "at_ns", "window", "label", "score", "threshold")
-    series: list[Row] = []
-    for device in (row["device"] for row in devices(db)):
-        for pipeline in pipelines(db, "score", device):
-            if len(series) == MOST_SERIES:
-                return series
-            points = messages(
-                db,
-                PLOTTED,
-                {"device": device, "pipeline": pipeline, "since": since, "limit": limit},
-            )
-            # two collectors may have stored them a little out of order
-            points.sort(key=lambda point: point["at_ns"])
-            points = [{name: point[name] for name in names} for point in points]
-            series.append({"device": device, "pipeline": pipeline, "points": points})
-    return series
+    points = messages(db, PLOTTED, {"device": device, "pipeline": pipeline, **which})
+    points.sort(key=lambda point: point["at_ns"])  # two collectors may have stored them otherwise
+    points = [{name: point[name] for name in names} for point in points]
+    return {"device": device, "pipeline": pipeline, "points": points}
+
+
+def fitting(rows: Iterable[Row]) -> list[Row]:
+    """The first rows, as many as fit into an answer."""
+    taken, size_bytes = [], 0
+    for row in rows:
+        size_bytes += len(msgspec.json.encode(row))
+        if size_bytes > MOST_BYTES:
+            break
+        taken.append(row)
+    return taken
 
 
 def rejected(db: sqlite3.Connection, *, limit: int) -> list[Row]:

@@ -112,7 +112,7 @@ def test_the_numbers_are_those_of_the_code():
         f"rejected messages the newest {store.KEEP_REJECTED}",
         f"the {queries.MOST_DEVICES} devices heard of last",
         f"{queries.MOST_PIPELINES} pipelines of each",
-        f"and {queries.MOST_SERIES} plots",
+        f"{queries.MOST_SERIES} plots, and {queries.MOST_BYTES >> 20} MiB",
         f"at the latest every {ingest._RETRY_MOST_S:.0f} s",
         "over the newest 10 000 rows",
     ):

@@ -337,6 +337,13 @@ def test_of_a_large_payload_the_beginning_is_kept_at_once(bench):
     assert (row["size_bytes"], len(row["payload"])) == (10**7, REJECTED_PAYLOAD_BYTES)
 
 
+def test_large_payloads_share_a_commit_with_few(bench):
+    for _ in range(60):
+        bench.arrive(GOOD.topic, b"x" * MAX_PAYLOAD_BYTES)
+    assert bench.settle() == ["commit", *["ack"] * 32]
+    assert bench.settle() == ["commit", *["ack"] * 28]
+
+
 def test_what_is_rejected_is_acknowledged_to_the_broker_but_not_to_the_device(bench):
     """It keeps the message, gives up on it in the end, and says so in its health."""
     bench.arrive(GOOD.topic, b"junk")
