@@ -13,10 +13,11 @@ from typing import Any
 
 from contract import messages
 from contract.messages import PRECIOUS_KINDS, Address, Encoded, Health
-from edge import health
+from edge import health, proof
 from edge.activate import open_or_previous
+from edge.bundle import Bundle
 from edge.clock import Clock
-from edge.config import DeviceConfig
+from edge.config import DeviceConfig, PipelineConfig
 from edge.notify import notify, watchdog_s
 from edge.outbox import Outbox, OutboxFullError
 from edge.publisher import Publisher
@@ -30,6 +31,7 @@ _TICK_S = 0.2
 _STOP_S = 1.5
 _END_S = 5.0  # when an orderly end takes longer, the kernel makes one
 _PUBLISHER_STALL_S = 60.0
+_PROOF_S = 4 * proof.TIME_S  # a bundle, the one before it, and both loaded
 _DISK_S = 5.0  # between two tries to open the outbox
 
 
@@ -49,10 +51,7 @@ class Service:
             BusyError: another process has the outbox.
         """
         device = config.device
-        opened = [
-            open_or_previous(base / p.bundle, p.engine, hop_s=p.source.hop_s)
-            for p in config.pipeline
-        ]
+        opened = [_open_bundle(pipeline, base) for pipeline in config.pipeline]
         self._state_dir = base / device.state_dir
         self._queue = Queue(_open_outbox(self._state_dir / "outbox.db", device.outbox_max_bytes))
         self._clock = Clock(first_seq=self._queue.last_seq + 1)
@@ -204,6 +203,13 @@ class Service:
             self._failure = error  # first of all: without memory not even the log may work
             self.stop()
             log.critical("thread %s died", name, exc_info=error)
+
+
+def _open_bundle(config: PipelineConfig, base: Path) -> tuple[Bundle, str | None]:
+    """The bundle that serves, and why it is not the configured one; each has its own time."""
+    patience = f"EXTEND_TIMEOUT_USEC={round(_PROOF_S * 1e6)}"
+    notify(f"STATUS=the bundle of {config.name} proves itself", patience)
+    return open_or_previous(base / config.bundle, config.engine, hop_s=config.source.hop_s)
 
 
 def _open_outbox(path: Path, max_bytes: int) -> Outbox:
