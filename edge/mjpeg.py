@@ -47,7 +47,8 @@ def flaw(jpeg: bytes) -> str | None:
         return "no beginning"
     if not jpeg.endswith(b"\xff\xd9"):
         return "no end"
-    at, end, has_size = 2, len(jpeg) - 2, False
+    at, end = 2, len(jpeg) - 2
+    has_size = has_scan = False
     while at < end:
         if jpeg[at] != 0xFF:
             return "no marker where one should be"
@@ -68,8 +69,8 @@ def flaw(jpeg: bytes) -> str | None:
                 return "no size, or one beyond all measure"
             found = _AFTER_SCAN.search(jpeg, at)
             assert found  # the end at least
-            at = found.start()
-    return None if at == end else "goes on after its end"
+            at, has_scan = found.start(), True
+    return None if has_scan else "no picture"
 
 
 def decode(jpeg: bytes) -> Array | None:

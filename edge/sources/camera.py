@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import statistics
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -78,15 +79,16 @@ def capture(config: Config, out: Out) -> None:
     out.loaded()
     frames = _pictures_over_http if config.url.startswith("http") else _frames_of_opencv
     hop_ns, due_ns = round(config.hop_s * 1e9), 0
-    times: deque[int] = deque(maxlen=32)
+    times: list[int] = []
     for take in frames(config):
         now_ns = time.monotonic_ns()
-        times.append(now_ns)
-        period_ns = (now_ns - times[0]) / max(len(times) - 1, 1)
+        times = [*times[-31:], now_ns]
+        # the median, for some send a handful at once to begin with
+        period_ns = statistics.median(b - a for a, b in pairwise(times)) if times[1:] else 0
         if now_ns + period_ns / 2 < due_ns:  # a later one will be closer
             out.alive()
             continue
-        due_ns = max(due_ns, now_ns - hop_ns) + hop_ns
+        due_ns = (due_ns if now_ns - due_ns < hop_ns else now_ns) + hop_ns
         picture = take()
         out.put(
             _NO_PICTURE if picture is None else picture,
@@ -105,15 +107,14 @@ def _frames_of_opencv(config: Config) -> Iterator[Callable[[], Array | None]]:
 
     camera = cv2.VideoCapture()
     if config.url.startswith("/dev/"):
-        wishes = [cv2.CAP_PROP_BUFFERSIZE, 1]
-        for key, value in (
+        camera.open(config.url, cv2.CAP_V4L2)
+        camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        for key, asked in (
             (cv2.CAP_PROP_FRAME_WIDTH, config.width),
             (cv2.CAP_PROP_FRAME_HEIGHT, config.height),
         ):
-            wishes += [key, value] if value else []
-        camera.open(config.url, cv2.CAP_V4L2)
-        for key, value in zip(wishes[::2], wishes[1::2], strict=True):
-            camera.set(key, value)
+            if asked:
+                camera.set(key, asked)
     else:
         camera.open(config.url, cv2.CAP_FFMPEG)
 
@@ -122,7 +123,7 @@ def _frames_of_opencv(config: Config) -> Iterator[Callable[[], Array | None]]:
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if is_there else None
 
     if not camera.isOpened():
-        raise SourceError("does not open")
+        raise SourceError("does not open; fix: is it there, and may this user read it?")
     while camera.grab():
         yield picture
     raise SourceError("the camera ended the stream")
