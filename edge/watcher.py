@@ -100,6 +100,7 @@ class Watcher:
             else None
         )
         self._source: sources.Source | None = None
+        self._next_seq = 0
         self._closed = threading.Event()
         self._progress_s = self._rated_s = time.monotonic()
         self._score_due_s = 0.0
@@ -183,6 +184,7 @@ class Watcher:
         self._source = sources.open_source(self._config.source, name=self.name, base=self._base)
         if self._closed.is_set():  # it may have come between
             self._source.close()
+        self._next_seq = 0
         gate = gates.open_gate(self._serving.bundle.workload.input, self._config.gate)
         for window in self._source.windows():
             if not self._is_believed(window, gate):
@@ -203,6 +205,9 @@ class Watcher:
         """Ask the gates; a sensor in trouble has its own alert."""
         before_s, now_s = self._progress_s, time.monotonic()
         self._progress_s = now_s
+        if 0 < self._next_seq < window.seq:
+            self._miss(window.seq - self._next_seq, now_s)
+        self._next_seq = window.seq + 1
         reason = gate.refuse(window)
         hop_s = self._config.source.hop_s
         if self._rate and not reason:
@@ -214,6 +219,11 @@ class Watcher:
         trouble = reason or ("rate_drop" if is_late else None)
         self._note(self._time.at(now_s, window.t_ns / 1e9), trouble, window)
         return reason is None
+
+    def _miss(self, windows: int, now_s: float) -> None:
+        """Samples were lost before they could become windows."""
+        self.dropped["gap"] += windows
+        self._note(self._time.at(now_s), "gap", None)
 
     def _wait(self, pause_s: float) -> None:
         """Until it is time to open the sensor again; this thread is well meanwhile."""

@@ -323,6 +323,17 @@ class TestWatcher:
         assert (watcher.windows, watcher.state) == (1, "ended")
         assert watcher.health().learned_windows == 1
 
+    def test_windows_lost_in_a_gap_are_counted(self, watcher, monkeypatch):
+        """By the jump in their numbers; a source that begins anew lost none."""
+        noise = np.random.default_rng(0)
+        seen = [
+            window(noise.normal(size=(2560, 2)).astype(np.float32), seq=i) for i in (0, 1, 5, 6)
+        ]
+        monkeypatch.setattr("edge.sources.open_source", lambda *_, **__: FakeSource(seen))
+        watcher.run()
+        watcher.run()
+        assert watcher.dropped == {"gap": 6}
+
     def test_it_is_stalled_when_no_window_came_for_too_long(self, watcher):
         """Not before the longest pause it takes itself."""
         watcher._progress_s = time.monotonic() - 60
