@@ -295,6 +295,8 @@ def rtsp():
         process.communicate()
 
 
+# `hardware`, for its packages are 176 MB to download: too many for every run of CI
+@pytest.mark.hardware
 @pytest.mark.slow
 @pytest.mark.skipif(
     subprocess.run([SYSTEM_PYTHON, "-c", "import gi"], capture_output=True, check=False).returncode,
