@@ -42,6 +42,7 @@ COUNT = 4000
 CASES = ((1, 1, 0.0), (8, 1, 0.0), (8, 1, 0.01), (1, 32, 0.0))
 ADDRESS = Address("vedette", "bench", "spindle")
 _ACKNOWLEDGED_AT_ONCE = 50
+_SETTLE_S = 20.0
 _CONFIG = """
 [device]
 name = "bench"
@@ -52,10 +53,10 @@ port = {port}
 [[pipeline]]
 name = "spindle"
 bundle = "{bundle}"
-learn_windows = 100000
+learn_windows = 20
 [pipeline.source]
 type = "simulate"
-hop_s = 1.0
+hop_s = 0.5
 windows = 100000
 """
 
@@ -196,7 +197,7 @@ def idle(folder: Path, bundle: Path, collector: Callable, *, seconds: float) -> 
         folder: on a disk, empty.
         bundle: of machine_condition.
         collector: `acknowledging` or `nobody`.
-        seconds: measured, after a settling time of 15 s.
+        seconds: measured, after what it takes to start and to learn.
     """
     running = broker.start(folder / "broker")
     config = folder / "edge.toml"
@@ -205,7 +206,7 @@ def idle(folder: Path, bundle: Path, collector: Callable, *, seconds: float) -> 
     with collector(running.port), (folder / "log").open("wb") as log:
         service = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         try:
-            time.sleep(15)
+            time.sleep(_SETTLE_S)
             before, begun_s = written(service.pid), time.monotonic()
             time.sleep(seconds)
             bytes_per_s = (written(service.pid) - before) / (time.monotonic() - begun_s)

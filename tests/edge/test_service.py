@@ -352,6 +352,46 @@ def test_outside_systemd_nothing_is_said(monkeypatch):
     assert systemd.watchdog_s() is None
 
 
+def test_a_supervisor_that_is_gone_or_deaf_stops_nobody(monkeypatch, tmp_path):
+    """Without a sign of life we are restarted; to wait for it here would be worse."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    systemd.notify("READY=1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "deaf"))
+        for _ in range(5000):  # far more than its queue takes
+            systemd.notify("WATCHDOG=1")
+        assert deaf.recv(100) == b"WATCHDOG=1"
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_only_the_journal_gets_priorities(config, tmp_path, is_journal):
+    """Every line of a traceback, too, or `journalctl -p err` would show the first one alone."""
+    config.write_text(config.read_text().replace("windows = 10", "windows = 0"))
+    program = (
+        "import logging, vedette, edge.check\n"
+        "def fail(*_, **__):\n"
+        "    logging.getLogger('x').critical('died', exc_info=ZeroDivisionError('a bug'))\n"
+        "    logging.getLogger('x').info('well')\n"
+        "edge.check.main = fail\n"
+        f"vedette.main(['check', '--config', {str(config)!r}])\n"
+        f"vedette.main(['run', '--config', {str(config)!r}])"
+    )
+    with (tmp_path / "log").open("w+") as log:
+        stat = os.fstat(log.fileno())
+        other = 0 if is_journal else 1
+        env = {**os.environ, "JOURNAL_STREAM": f"{stat.st_dev}:{stat.st_ino + other}"}
+        subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=log, env=env, check=False)
+        log.seek(0)
+        lines = log.read().splitlines()
+    starts = ["<2>CRITICAL x: died", "<2>ZeroDivisionError: a bug", "<6>INFO x: well"]
+    starts += ["<3>vedette run: "]
+    if not is_journal:
+        starts = [start[3:] for start in starts]
+    assert len(lines) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), lines
+
+
 def test_a_watchdog_meant_for_another_process_is_not_ours(monkeypatch):
     """A child inherits the environment."""
     monkeypatch.setenv("WATCHDOG_USEC", "5000000")

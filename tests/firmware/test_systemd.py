@@ -96,6 +96,19 @@ def test_exactly_the_config_error_is_not_restarted():
     assert settings()["RestartPreventExitStatus"] == [str(EX_CONFIG)]
 
 
+def test_a_crash_loop_comes_to_an_end():
+    """Each start writes to the card; but a watchdog that bites now and then is no crash loop."""
+    got = {key: int(values[0]) for key, values in settings().items() if values[0].isdigit()}
+    assert got["StartLimitBurst"] * (got["RestartSec"] + 5) < got["StartLimitIntervalSec"]
+    assert got["StartLimitBurst"] * got["WatchdogSec"] > got["StartLimitIntervalSec"]
+    assert got["LimitCORE"] == 0
+
+
+def test_a_child_that_is_killed_for_memory_does_not_take_the_service_with_it():
+    """Bundles prove themselves, and cameras are read, in processes of their own."""
+    assert settings()["OOMPolicy"] == ["continue"]
+
+
 def test_readiness_and_watchdog_are_those_the_service_speaks():
     """From its main process."""
     got = settings()
