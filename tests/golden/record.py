@@ -36,7 +36,7 @@ def play(recording: Path) -> tuple[Array, list[str]]:
     found, _ = fold(workload, models, windows)
     vectors = np.stack([[d.vector for d in of_window] for of_window in found[:LEARN]])
     assert workload.learn is not None
-    point = OperatingPoint(1.0, 1.0, "nothing", {})
+    point = OperatingPoint(1.0, 1.0, "nothing", {}, dict.fromkeys(workload.labels, 1.0))
     profile = Profile(point, workload.learn(vectors), "golden", LEARN)
     judged = [workload.judge(of_window, profile)[0] for of_window in found[LEARN:]]
     return np.array([d.score for d in judged]), [d.label for d in judged]
