@@ -85,11 +85,16 @@ def _order_by_era(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE boot ADD COLUMN era INTEGER NOT NULL DEFAULT 0")
     db.execute("ALTER TABLE boot ADD COLUMN first_seq INTEGER")
     db.execute("ALTER TABLE boot ADD COLUMN last_seq INTEGER")
+    db.execute("ALTER TABLE boot ADD COLUMN last_mono_ns INTEGER")
     db.execute("ALTER TABLE message ADD COLUMN era INTEGER NOT NULL DEFAULT 0")
-    db.execute(
-        "UPDATE boot SET first_seq = low, last_seq = high FROM (SELECT boot, min(seq) AS low,"
-        " max(seq) AS high FROM message WHERE kind <> 'score' GROUP BY boot) WHERE n = boot"
-    )
+    for columns, values in (
+        ("first_seq = seq", "min(seq) AS seq"),
+        ("(last_seq, last_mono_ns) = (seq, mono_ns)", "max(seq) AS seq, mono_ns"),
+    ):
+        db.execute(
+            f"UPDATE boot SET {columns} FROM (SELECT boot, {values} FROM message"  # noqa: S608 -- constant text
+            " WHERE kind <> 'score' GROUP BY boot) WHERE n = boot"
+        )
     db.execute("CREATE INDEX boot_by_era ON boot (device, era, first_seq)")
     db.execute("DROP INDEX message_by_pipeline")
     db.execute("CREATE INDEX message_by_era ON message (kind, device, pipeline, era, seq)")

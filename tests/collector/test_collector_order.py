@@ -182,6 +182,32 @@ def test_health_that_counts_again_moves_the_whole_boot(opened, path):
     assert (device["boot_id"], device["uptime_s"]) == ("new", 7.0)
 
 
+def test_a_device_that_forgets_while_its_machine_runs_is_believed_too(opened, path):
+    """A container without a volume is made anew: the kernel's boot is the same."""
+
+    def at(second, seq, state):
+        opened.add([received(alert(state), seq=seq, mono_ns=second * SECOND_NS)])
+
+    for seq in range(1, 40):
+        at(seq, seq, "raised")
+    at(20, 41, "raised")  # a window that took long to judge
+    at(45, 40, "raised")  # held up on the way
+    assert set(eras(path).values()) == {0}
+    opened.add([received(alert("cleared"), seq=1, mono_ns=200 * SECOND_NS, replayed=True)])
+    assert shown(path) == {"bearing": ("cleared", None)}
+    at(210, 2, "raised")
+    at(220, 3, "cleared")
+    assert shown(path) == {"bearing": ("cleared", None)}
+    assert listed(path)[:4] == [3, 2, 1, 41]
+    assert set(eras(path).values()) == {1}
+
+
+def test_one_absurd_number_is_not_believed_for_long(opened, path):
+    for second, seq, state in ((1, 5, "raised"), (2, 2**53, "raised"), (90, 6, "cleared")):
+        opened.add([received(alert(state), seq=seq, mono_ns=second * SECOND_NS)])
+    assert shown(path) == {"bearing": ("cleared", None)}
+
+
 def test_numbers_lost_with_the_power_are_used_again(opened, path):
     """Health is committed lazily: a power cut may take the last ones, and their numbers."""
     say(opened, "first", 1, 2)

@@ -51,10 +51,10 @@ def test_a_database_of_the_version_before_keeps_its_rows_and_learns_the_new(befo
     assert table(before, "message", OLD) == messages
     assert {name: table(before, name) for name in kept} == kept
     assert table(before, "message", "DISTINCT replayed, era") == [(0, 0)]
-    assert table(before, "boot", "boot_id, offset_ns, first_seq, last_seq") == [
-        ("boot-1", BOOTED_NS, 1, 4),
-        ("boot-2", None, 5, 5),
-        ("boot-3", None, 7, 7),  # it claims a synchronized clock in the year 2262
+    assert table(before, "boot", "boot_id, offset_ns, first_seq, last_seq, last_mono_ns") == [
+        ("boot-1", BOOTED_NS, 1, 4, 80 * SECOND_NS),
+        ("boot-2", None, 5, 5, 9),
+        ("boot-3", None, 7, 7, 9),  # it claims a synchronized clock in the year 2262
     ]
     with queries.reading(before) as db:
         rows = queries.alerts(db, limit=9, device="pump-1")
