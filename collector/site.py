@@ -26,7 +26,8 @@ _EXAMPLE = """example: a site of fifty devices
   vedette site add --site plant press-{01..50}
   vedette site add --site plant central --role collector
 then plant/broker/ goes to the broker's machine (there: sudo sh install.sh), and plant/NAME/ to each
-device and to the collector. Every command takes --json. docs/security.md explains it, and what to do when a device is lost.
+device and to the collector. Every command takes --json.
+docs/security.md explains it, and what to do when a device is lost.
 
 exit codes: 0 done, 1 failed, 2 wrong usage
 """
