@@ -84,6 +84,7 @@ class TestItems:
         got, _ = until_failure(device("end"))
         assert [item.seq for item in got] == [0, 1, 3]
 
+    @pytest.mark.slow
     def test_a_slow_reader_gets_the_newest_and_sees_that_some_are_missing(self):
         """Blocks of 4 MB fill the pipe; the child holds no more than `KEEP`."""
         captured = device("hang", blocks=60, values=1_000_000)
@@ -130,6 +131,7 @@ class TestFailures:
         _, error = until_failure(device("chatter"))
         assert error.endswith("; its last words: rtsp://***@10.0.0.1/live: bad packet")
 
+    @pytest.mark.slow
     def test_a_device_that_never_delivers_has_longer_to_open(self, monkeypatch):
         """But not for ever."""
         monkeypatch.setattr(capture, "OPEN_S", 1.5)
@@ -143,6 +145,7 @@ class TestFailures:
         )
         assert error.endswith("ModuleNotFoundError: No module named 'no_such_device'")
 
+    @pytest.mark.slow
     def test_a_device_that_lives_but_has_nothing_due_is_left_alone(self):
         """Two seconds, of which 0.8 may be silent."""
         got, error = until_failure(device("beat"))
@@ -256,6 +259,7 @@ class TestOrphans:
         assert done.returncode == 1
         assert done.stdout == b""
 
+    @pytest.mark.slow
     def test_ctrl_c_is_for_the_parent_to_handle(self):
         """And so is a SIGTERM for the whole group: what is captured until it closes is used."""
         captured = device("hang", blocks=40)

@@ -144,11 +144,14 @@ class TestAlsa:
     def test_delivered_too_fast_it_is_dropped_and_counted_instead_of_piling_up(self, tone):
         """A thousand times as fast as real time: the numbers say how much is missing."""
         windows = source(hop_s=0.25).windows()
-        seqs = [next(windows).seq for _ in range(300)]
+        seqs = [next(windows).seq]
+        time.sleep(1.0)  # far more than ten seconds of sound have come
+        seqs += [next(windows).seq for _ in range(100)]
         windows.close()
         assert seqs == sorted(set(seqs))
-        assert seqs[-1] > 299
+        assert seqs[-1] > 100
 
+    @pytest.mark.slow
     def test_an_input_that_hangs_is_back_within_ten_seconds(self, instrument):
         """Inside ALSA, where nothing can be interrupted; opened again as the watcher would."""
         instrument.on()
