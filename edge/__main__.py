@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from edge import activate, bench, check, config, doctor, notify
+from edge import activate, bench, check, config, doctor, logs, notify
 from edge.check import EX_CONFIG
 from edge.errors import BundleError, ConfigError, VedetteError
 
@@ -62,10 +62,7 @@ Times the pipeline stage by stage and the bare engine call, on this very device.
 def main(verb: str, argv: list[str]) -> int:
     """Run one of the device's verbs; the exit code is returned."""
     arguments = _parse(verb, argv)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(notify.Formatter())
-    level = logging.WARNING if arguments.quiet else logging.INFO
-    logging.basicConfig(level=level, handlers=[handler])
+    logs.begin(logging.WARNING if arguments.quiet else logging.INFO)
     try:
         if verb == "run":
             return _run(arguments.config, as_json=arguments.json)

@@ -47,14 +47,3 @@ def mark(text: str, level: int) -> str:
     if not is_journal():
         return text
     return "\n".join(f"<{_PRIORITY.get(level, 7)}>{line}" for line in text.splitlines())
-
-
-class Formatter(logging.Formatter):
-    """Level, who and what, with the priority where the journal reads it."""
-
-    def __init__(self) -> None:
-        super().__init__("%(levelname)s %(name)s: %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line, or lines where there is a traceback."""
-        return mark(super().format(record), record.levelno)

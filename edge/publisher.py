@@ -287,7 +287,7 @@ class Publisher:
         message_id = self._id_of.pop(mid, "")
         if reason.is_failure:
             self.refused += 1
-            log.warning("broker refused message %s: %s", message_id, reason)
+            log.warning("broker refuses messages: %s, such as %s", reason, message_id)
             self._in_flight.answered(message_id, f"refused by the broker: {reason}")
         else:
             self._in_flight.answered(message_id)
