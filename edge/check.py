@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 from pathlib import Path
@@ -54,12 +55,20 @@ def _bundle(pipeline: PipelineConfig, base: Path) -> Finding:
 
 
 def _source(pipeline: PipelineConfig, base: Path) -> Finding:
+    """Opens it; of a live sensor one window is taken, for only that shows that it is there."""
     what = f"source of {pipeline.name}"
     try:
-        sources.open_source(pipeline.source, name=pipeline.name, base=base).close()
+        source = sources.open_source(pipeline.source, name=pipeline.name, base=base)
+        with contextlib.closing(source):
+            if not hasattr(pipeline.source, "stall_s"):
+                return Finding(what, "opens")
+            window = next(source.windows(), None)
     except VedetteError as error:
         return failed(what, error, otherwise=f"the sensor, or [pipeline.source] of {pipeline.name}")
-    return Finding(what, "opens")
+    if window is None or window.data.size == 0:
+        return Finding(what, "gives nothing that can be read", "warn", "look at its cable and lens")
+    size = " x ".join(str(n) for n in window.data.shape)
+    return Finding(what, f"gives {size}, from {window.data.min():.4g} to {window.data.max():.4g}")
 
 
 def _mqtt(device: DeviceConfig) -> Finding:
