@@ -195,7 +195,7 @@ def _outbox(path: Path, service: int | None) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("outbox", "none yet: the service has not run here")
         return
-    seen = outbox_view.view(path, is_open=service is not None)
+    seen = outbox_view.view(path)
     kinds = ", ".join(f"{count} {kind}" for kind, count in seen.kinds.items())
     text = "nothing waits"
     if seen.kinds:

@@ -18,6 +18,9 @@ from edge.journal import DamagedError, Row, pack, unpack
 PAGE_BYTES = 512
 _CHECKPOINT_PAGES = 1000
 _LEAST_PAGES = 128
+# Nobody else may open the file, so SQLite keeps the index of its log in memory. As a file beside it
+# that would be written again and again, and on a failing disk end the process with SIGBUS.
+_ALONE = "vfs=unix-excl"
 _FRESH = ".new"
 _KEEP_ASIDE = 3  # damaged files kept for a person
 _MOST_BETWEEN = 1_000_000  # numbers tried one by one between two damaged places
@@ -79,7 +82,7 @@ class OutboxFile:
         if is_new:  # a log without its file must not be played into a new one
             for suffix in ("-wal", "-shm"):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
-        self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db = _connect(path, _ALONE, check_same_thread=False)
         try:
             self._db.execute(f"PRAGMA page_size={PAGE_BYTES}")
             self._db.execute("PRAGMA journal_mode=WAL")
@@ -275,7 +278,14 @@ def parts(path: Path) -> tuple[Path, Path, Path]:
 
 def read_only(path: Path) -> sqlite3.Connection:
     """A connection that writes nothing into the file."""
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    return _connect(path, "mode=ro")
+
+
+def _connect(path: Path, how: str, **options: Any) -> sqlite3.Connection:
+    db: sqlite3.Connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}", uri=True, **options
+    )
+    return db
 
 
 def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""What waits in an outbox, seen from outside; the service may have it open meanwhile."""
+"""What waits in an outbox, seen from outside; a service may have it open meanwhile."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from edge.journal import DamagedError, unpack
 from edge.outbox import age_s
 
 _LOCKS = Path("/proc/locks")
+_TRIES = 5
 _MOST_DEAD = 5  # of which the reason is told
 
 
@@ -58,20 +59,16 @@ def holder(path: Path) -> int | None:
     return None
 
 
-def view(path: Path, *, is_open: bool) -> View:
-    """Read without writing anything beside the file.
-
-    Args:
-        path: the SQLite file.
-        is_open: a service has it open.
+def view(path: Path) -> View:
+    """What waits there, read from a copy.
 
     Raises:
         OSError: it may not be read.
         sqlite3.DatabaseError: it is damaged, or has changed meanwhile.
     """
-    size_bytes = sum(part.stat().st_size for part in outbox_file.parts(path)[:2] if part.exists())
+    size_bytes = sum(part.stat().st_size for part in outbox_file.parts(path) if part.exists())
     aside = sorted(one.name for one in path.parent.glob(f"{path.stem}.corrupt-*[0-9]"))
-    with _connected(path, is_open=is_open) as db:
+    with _copied(path) as db:
         kinds = dict(db.execute("SELECT kind, count(*) FROM outbox GROUP BY kind ORDER BY kind"))
         oldest = db.execute("SELECT record FROM outbox ORDER BY seq LIMIT 1").fetchone()
         dead = db.execute("SELECT seq, kind, reason FROM dead ORDER BY seq").fetchall()
@@ -83,17 +80,23 @@ def view(path: Path, *, is_open: bool) -> View:
 
 
 @contextlib.contextmanager
-def _connected(path: Path, *, is_open: bool) -> Iterator[sqlite3.Connection]:
-    """The file itself while a service has it open; else a copy.
+def _copied(path: Path) -> Iterator[sqlite3.Connection]:
+    """The copy of an outbox, which may be written meanwhile.
 
-    Even to read, SQLite makes files beside a database that nobody has open; they would be ours, and
-    the service could not write them.
+    A service lets nobody else open its file; and without one SQLite would, even to read, make files
+    beside it that would be ours, and not the service's to write.
     """
-    with contextlib.ExitStack() as stack:
-        if not is_open:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vedette-")))
-            for part in outbox_file.parts(path)[:2]:
-                if part.exists():
-                    shutil.copyfile(part, folder / part.name)
-            path = folder / path.name
-        yield stack.enter_context(contextlib.closing(outbox_file.read_only(path)))
+    with tempfile.TemporaryDirectory(prefix="vedette-") as folder:
+        copy = Path(folder) / path.name
+        for _ in range(_TRIES):
+            before = path.stat().st_mtime_ns
+            for part, into in zip(
+                outbox_file.parts(path)[:2], outbox_file.parts(copy), strict=False
+            ):
+                into.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(part, into)
+            if path.stat().st_mtime_ns == before:  # else its log was being folded into it
+                break
+        with contextlib.closing(outbox_file.read_only(copy)) as db:
+            yield db
