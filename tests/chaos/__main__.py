@@ -9,14 +9,16 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from chaos import report, sandbox, schedule, site
 from chaos.faults import KINDS
 from chaos.run import Run
-from chaos.site import Plan, Site
+from chaos.site import Site
 from chaos.soak import LEAST_MINUTES, soak
+from chaos.units import DEVICES, Load
 
 _DRAIN_S = 120.0
 _EXAMPLE = """examples:
@@ -46,7 +48,7 @@ def main(argv: list[str]) -> int:
 
     missing = sandbox.left_out(why_no_sandbox)
     say(f"seed {arguments.seed}, files in {folder}")
-    with site.running(folder, _plan(arguments), is_real=why_no_sandbox is None) as whole:
+    with site.running(folder, _load(arguments), is_real=why_no_sandbox is None) as whole:
         say("broker, collectors and devices are up")
         if arguments.soak:
             failures = soak(whole, minutes=arguments.soak, say=say)
@@ -83,8 +85,9 @@ def _schedule(
         found = report.as_json(outcome, seed=arguments.seed, left_out=left_out)
         print(json.dumps(found, indent=1))
     for name, exits in outcome.exits.items():
-        for each in exits:
-            say(f"{name} ended by itself with {each.code} near {outcome.nearest(each.at_s)}")
+        around = Counter((each.code, str(outcome.nearest(each.at_s))) for each in exits)
+        for (code, fault), times in around.items():
+            say(f"{name} ended by itself, {times} times with {code}, near {fault}")
     say(
         f"{len(outcome.raised)} alerts raised, {len(outcome.lost)} lost; {len(outcome.died)} more"
         " were held in memory on a full disk, said so, and died with their process"
@@ -93,13 +96,13 @@ def _schedule(
     return outcome.failures
 
 
-def _plan(arguments: argparse.Namespace) -> Plan:
+def _load(arguments: argparse.Namespace) -> Load:
     """Recordings that last longer than the schedule, whatever delays it."""
     if arguments.soak:
-        each_per_s = arguments.rate / len(site.DEVICES)
+        each_per_s = arguments.rate / len(DEVICES)
         minutes = arguments.soak + 2
-        return Plan(arguments.seed, minutes, each_per_s, each_per_s, has_clocks=False)
-    return Plan(arguments.seed, 2 * arguments.minutes + 5)
+        return Load(arguments.seed, minutes, each_per_s, each_per_s, has_clocks=False)
+    return Load(arguments.seed, 2 * arguments.minutes + 5)
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from chaos.effect import Act
 from chaos.network_faults import connections, delay, drop, repeat, stall, steal
 from chaos.process_faults import YEAR_S, forget, jump, kill, kill_all, kill_young, stop
-from chaos.site import COLLECTORS, DEVICES
 from chaos.storage_faults import cut, fill, overwrite
+from chaos.units import COLLECTORS, DEVICES
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,6 @@ _RATE_HZ = 512.0
 _HOP_S = 700.0  # longer than the policy's cooldown, so that none is waited for
 _HEALTHY, _FAULTY = 12, 7  # windows: enough to clear, enough to raise
 _COUNTS = (2.5, 20.0)  # of noise, healthy and faulty
-_MQTT = """\
-[mqtt]
-host = "{host}"
-port = {port}
-tls = false
-keepalive_s = 5
-resend_s = 2.0
-"""
 _DEVICE = """\
 [device]
 name = "{name}"
@@ -74,15 +66,14 @@ def config(
     recording: Path,
     engine: str,
     windows_per_s: float,
-    host: str,
-    port: int,
+    mqtt_table: str,
 ) -> str:
     """The TOML file of a device that watches it."""
     return _DEVICE.format(
         name=name,
         state_dir=state_dir,
         outbox_max_bytes=outbox_max_bytes,
-        mqtt=_MQTT.format(host=host, port=port),
+        mqtt=mqtt_table,
         bundle=ROOT / "bundles" / "machine_condition",
         engine=engine,
         learn_windows=LEARN_WINDOWS,

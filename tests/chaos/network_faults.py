@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from random import Random
 
-from chaos.effect import EFFECT_S, Act, NoEffectError
+from chaos.effect import DEAF_S, EFFECT_S, Act, NoEffectError
 from chaos.rogue import steal_id
-from chaos.site import Site, until
-
-_CONNECTION_S = 75.0  # a collector needs its time to see that a connection is dead
+from chaos.site import Site
+from chaos.waiting import until
 
 
 def drop(site: Site, target: str, rng: Random, seconds: float) -> str:
@@ -30,7 +29,7 @@ def connections(do: str) -> Act:
     def act(site: Site, target: str, _rng: Random, seconds: float) -> str:
         made = site.proxy.tell(target, "pass")["made"]
         reached = until(
-            lambda: site.proxy.tell(target, do)["reached"], "a connection", within_s=_CONNECTION_S
+            lambda: site.proxy.tell(target, do)["reached"], "a connection", within_s=DEAF_S
         )
         time.sleep(seconds)
         again = site.proxy.tell(target, "pass")["made"] - made
@@ -74,9 +73,9 @@ def repeat(site: Site, _target: str, _rng: Random, seconds: float) -> str:
 
 
 def steal(site: Site, target: str, _rng: Random, seconds: float) -> str:
-    """Somebody else connects under a device's client id, again and again; the broker obeys."""
+    """A copy of the device connects in its name, again and again; the broker obeys."""
     before = site.units["broker"].log.stat().st_size
-    times = steal_id(site.rogue.port, f"vedette-{target}", seconds)
+    times = steal_id(site.port, target, site.plant.context(target), seconds)
     if not site.units["broker"].said(f"{target} already connected", after=before):
         raise NoEffectError(f"connected {times} times, but drove nobody out")
     return f"{times} times"

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,8 +68,6 @@ class Oracle:
 
     def _read(self) -> None:
         for device, log in self._logs.items():
-            if not log.exists():  # not started yet
-                continue
             with log.open("rb") as file:
                 file.seek(self._offsets[device])
                 text = file.read()
@@ -84,11 +82,11 @@ class Oracle:
 
 @dataclass
 class Stored:
-    """What one or more collectors' databases hold.
+    """What the collectors' database holds.
 
     Attributes:
-        at_ns: by alert id, when it was first stored.
-        doubled: ids that are in one database more than once.
+        at_ns: by alert id, when it was stored.
+        doubled: ids that are in it more than once.
         reused: places in a device's order that two different alerts claim.
         redelivered: copies the collectors recognised and did not store again.
     """
@@ -108,59 +106,45 @@ def _open(path: Path) -> Iterator[sqlite3.Connection]:
         db.close()
 
 
-def stored(paths: Iterable[Path]) -> Stored:
-    """Read the databases as they are now."""
-    all_of_them = Stored()
-    for path in paths:
-        if not path.exists():
-            continue
-        with _open(path) as db:
-            rows = db.execute(
-                "SELECT id, stored_ns, device, boot, seq FROM message WHERE kind = 'alert'"
-            ).fetchall()
-            counted = db.execute("SELECT value FROM counter WHERE name = 'redelivered'").fetchone()
-        all_of_them.redelivered += counted[0] if counted else 0
-        for name, stored_ns, *_ in rows:
-            first_ns = all_of_them.at_ns.get(name, stored_ns)
-            all_of_them.at_ns[name] = min(first_ns, stored_ns)
-        ids = Counter(name for name, *_ in rows)
-        all_of_them.doubled += [name for name, count in ids.items() if count > 1]
-        places = Counter((device, boot, seq) for _, _, device, boot, seq in rows)
-        all_of_them.reused += [f"{d}:{s}" for (d, _, s), count in places.items() if count > 1]
-    return all_of_them
+def stored(path: Path) -> Stored:
+    """Read the database as it is now."""
+    with _open(path) as db:
+        rows = db.execute(
+            "SELECT id, stored_ns, device, boot, seq FROM message WHERE kind = 'alert'"
+        ).fetchall()
+    ids = Counter(name for name, *_ in rows)
+    places = Counter(tuple(place) for _, _, *place in rows)
+    return Stored(
+        at_ns={name: stored_ns for name, stored_ns, *_ in rows},
+        doubled=[name for name, count in ids.items() if count > 1],
+        reused=[f"{device}:{seq}" for (device, _, seq), count in places.items() if count > 1],
+        redelivered=redelivered(path) or 0,
+    )
 
 
-def redelivered(paths: Iterable[Path]) -> int | None:
-    """Copies recognised so far; None while a database cannot be read."""
-    total = 0
+def redelivered(path: Path) -> int | None:
+    """Copies recognised so far; None while the database cannot be read."""
     try:
-        for path in paths:
-            with _open(path) as db:
-                row = db.execute("SELECT value FROM counter WHERE name = 'redelivered'").fetchone()
-            total += row[0] if row else 0
+        with _open(path) as db:
+            row = db.execute("SELECT value FROM counter WHERE name = 'redelivered'").fetchone()
     except sqlite3.Error:
         return None
-    return total
+    return row[0] if row else 0
 
 
-def has_message(paths: Iterable[Path], unit: str, span_ns: tuple[int, int]) -> bool:
+def has_message(path: Path, unit: str, span_ns: tuple[int, int]) -> bool:
     """Whether a message this device sent, or a collector stored, bears a time in this span."""
     where = "device = ? AND ts_ns" if unit.startswith("device") else "? <> '' AND stored_ns"
-    for path in paths:
-        with _open(path) as db:
-            query = f"SELECT 1 FROM message WHERE {where} BETWEEN ? AND ? LIMIT 1"
-            if db.execute(query, (unit, *span_ns)).fetchone():
-                return True
-    return False
+    with _open(path) as db:
+        query = f"SELECT 1 FROM message WHERE {where} BETWEEN ? AND ? LIMIT 1"
+        return db.execute(query, (unit, *span_ns)).fetchone() is not None
 
 
-def shorten_logs(paths: Iterable[Path]) -> bool:
-    """Fold the databases' write-ahead logs into them, so that the next commit needs new space."""
+def shorten_log(path: Path) -> bool:
+    """Fold the database's write-ahead log into it, so that the next commit needs new space."""
     try:
-        for path in paths:
-            with contextlib.closing(sqlite3.connect(path, timeout=1.0)) as db:
-                if db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    return False  # somebody reads or writes
+        with contextlib.closing(sqlite3.connect(path, timeout=1.0)) as db:
+            is_busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError as error:
         return error.sqlite_errorcode == sqlite3.SQLITE_FULL  # as it is to become
-    return True
+    return not is_busy

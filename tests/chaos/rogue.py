@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 import threading
 import time
 from collections import deque
@@ -18,11 +19,11 @@ _REMEMBERED = 500
 class Rogue:
     """Connected to the broker for as long as the run lasts."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
         self._heard: deque[tuple[str, bytes]] = deque(maxlen=_REMEMBERED)
         self._lock = threading.Lock()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, "rogue", protocol=paho.MQTTv5)
+        self._client.tls_set_context(context)
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 2)
@@ -66,7 +67,7 @@ def _is_taken(message: paho.MQTTMessageInfo) -> bool:
         return False
 
 
-def steal_id(port: int, client_id: str, seconds: float) -> int:
+def steal_id(port: int, client_id: str, context: ssl.SSLContext, seconds: float) -> int:
     """Connect under somebody's client id until they are driven out; again when they are back.
 
     Returns:
@@ -76,6 +77,7 @@ def steal_id(port: int, client_id: str, seconds: float) -> int:
     deadline_s = time.monotonic() + seconds
     while time.monotonic() < deadline_s:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5)
+        client.tls_set_context(context)
         with contextlib.suppress(OSError):
             client.connect("127.0.0.1", port, keepalive=5)
             times += 1

@@ -12,8 +12,9 @@ from random import Random
 from chaos import oracle
 from chaos.oracle import Raised, Stored
 from chaos.schedule import Planned, Step
-from chaos.site import DEVICES, SERVICES, Site
+from chaos.site import Site
 from chaos.supervisor import EX_CONFIG, Exit
+from chaos.units import DEVICES, SERVICES
 
 _LOOK_S = 1.0
 _ALIVE_S = 60.0
@@ -124,7 +125,7 @@ class Run:
 
     def _count_copies(self, stop: threading.Event) -> None:
         while not stop.wait(_LOOK_S):
-            if (copies := oracle.redelivered(self._site.stores)) is not None:
+            if (copies := oracle.redelivered(self._site.store)) is not None:
                 self._outcome.copies.append((time.monotonic(), copies))
 
     def _drain(self, drain_s: float) -> None:
@@ -133,7 +134,7 @@ class Run:
         outcome.raised = self._site.oracle.raised()
         deadline_s = time.monotonic() + drain_s
         while time.monotonic() < deadline_s:
-            outcome.stored = oracle.stored(self._site.stores)
+            outcome.stored = oracle.stored(self._site.store)
             self._compare()
             if not outcome.lost:
                 return
@@ -162,7 +163,7 @@ class Run:
         missing = set(DEVICES)
         while missing and time.monotonic() < began_s + _ALIVE_S:
             time.sleep(_LOOK_S)
-            at_ns = oracle.stored(self._site.stores).at_ns
+            at_ns = oracle.stored(self._site.store).at_ns
             new = [each for each in self._site.oracle.raised() if each.mono_s > began_s]
             missing -= {each.device for each in new if each.id in at_ns}
         self._outcome.failures += [f"{name}: nothing arrives any more" for name in missing]
@@ -177,7 +178,7 @@ class Run:
 
     def _judge(self) -> None:
         outcome, failures = self._outcome, self._outcome.failures
-        outcome.stored = oracle.stored(self._site.stores)
+        outcome.stored = oracle.stored(self._site.store)
         self._compare()
         failures += [
             f"lost: {each.id} of {each.device}, raised near {outcome.nearest(each.mono_s)}"
@@ -188,10 +189,16 @@ class Run:
         failures += [f"{fault}: {fault.error}" for fault in outcome.faults if fault.error]
         failures += [f"not shown: {what}" for what, is_true in self._site.to_prove if not is_true()]
         for name, exits in outcome.exits.items():
-            around: defaultdict[int, int] = defaultdict(int)
-            for each in exits:
-                fault = outcome.nearest(each.at_s)
-                around[fault.number] += 1
-                if each.code == EX_CONFIG or around[fault.number] > _MOST_EXITS:
-                    why = f"ends with {each.code}, not for the first time, near {fault}"
-                    failures.append(f"{name} {why}: {each.last_words}")
+            failures += self._crash_loops(name, exits)
+
+    def _crash_loops(self, name: str, exits: list[Exit]) -> list[str]:
+        """A unit may end once or twice by itself and be started again, not for ever."""
+        around: defaultdict[int, list[Exit]] = defaultdict(list)
+        for each in exits:
+            around[self._outcome.nearest(each.at_s).number].append(each)
+        return [
+            f"{name} ends again and again, near {self._outcome.nearest(some[0].at_s)}, with"
+            f" {some[-1].code}: {some[-1].last_words}"
+            for some in around.values()
+            if len(some) > _MOST_EXITS or some[-1].code == EX_CONFIG
+        ]

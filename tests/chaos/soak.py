@@ -61,7 +61,7 @@ def soak(site: Site, *, minutes: float, say: Callable[[str], None]) -> list[str]
 
 
 def _missing(site: Site, ids: list[str]) -> list[str]:
-    at_ns = oracle.stored(site.stores).at_ns
+    at_ns = oracle.stored(site.store).at_ns
     return [name for name in ids if name not in at_ns]
 
 

@@ -9,7 +9,9 @@ from random import Random
 
 from chaos import oracle
 from chaos.effect import EFFECT_S, Act, NoEffectError
-from chaos.site import COLLECTORS, DEVICES, Site, await_ready, until
+from chaos.site import Site, await_ready
+from chaos.units import COLLECTORS, DEVICES
+from chaos.waiting import until
 
 _PAGE_BYTES = 4096
 _NO_SPACE = "no second copy|held in memory|outbox full"
@@ -29,7 +31,7 @@ def fill(site: Site, target: str, rng: Random, seconds: float) -> str:
     if target in DEVICES:
         site.proxy.tell(target, "stall")
     if target in COLLECTORS:
-        until(lambda: oracle.shorten_logs(site.stores), "a log of the collector's to shorten")
+        until(lambda: oracle.shorten_log(site.store), "a log of the collectors' to shorten")
     try:
         while (so_far_s := time.monotonic() - began_s) < seconds + EFFECT_S:
             taken += disk.fill()

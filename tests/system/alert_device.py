@@ -1,6 +1,6 @@
 """A device reduced to what must not lose anything: outbox and publisher, real ones.
 
-Usage: alert_device.py STATE_DIR [HOST:]PORT MQTT_VERSION COUNT [PAUSE_S]
+Usage: alert_device.py STATE_DIR PORT|CONFIG.toml MQTT_VERSION COUNT [PAUSE_S]
 
 Puts COUNT alerts (0: without end, with pauses), printing the id of each one once `put` has
 returned, and then sends until the collector has acknowledged all of them. While the disk is full it
@@ -13,8 +13,11 @@ import os
 import sys
 import threading
 import time
+import tomllib
 import traceback
 from pathlib import Path
+
+import msgspec
 
 from contract import messages
 from contract.messages import Address, Alert
@@ -24,18 +27,14 @@ from edge.outbox import Outbox, OutboxFullError
 from edge.publisher import Publisher
 
 state_dir, version, count = Path(sys.argv[1]), sys.argv[3], int(sys.argv[4])
-host, _, port = sys.argv[2].rpartition(":")
 pause_s = float(sys.argv[5]) if len(sys.argv) > 5 else 0.002
 outbox = Outbox(state_dir / "outbox.db", max_bytes=16 * 1024 * 1024)
 clock = Clock(first_seq=outbox.last_seq + 1)
-mqtt = Mqtt(
-    host=host or "127.0.0.1",
-    port=int(port),
-    version=version,
-    tls=False,  # the sandbox has addresses of its own
-    keepalive_s=5,
-    resend_s=1.0,
-)
+if sys.argv[2].endswith(".toml"):
+    table = tomllib.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))["mqtt"]
+    mqtt = msgspec.convert({**table, "version": version}, Mqtt)
+else:
+    mqtt = Mqtt(host="127.0.0.1", port=int(sys.argv[2]), version=version, resend_s=1.0)
 publisher = Publisher(mqtt, state_dir.name, outbox, clock)
 stop = threading.Event()
 
