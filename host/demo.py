@@ -276,7 +276,7 @@ def _devices(page: str) -> list[dict[str, Any]]:
 
 
 def _alerts(page: str) -> list[dict[str, Any]]:
-    alerts: list[dict[str, Any]] = _get(page, "api/alerts")["alerts"]
+    alerts: list[dict[str, Any]] = _get(page, "api/alerts?kind=alert")["alerts"]
     return alerts
 
 
