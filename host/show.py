@@ -53,7 +53,7 @@ def _alerts(alerts: list[dict[str, Any]], life: Life) -> RenderableType:
             f"{alert['score']:.2f}",
             f"{alert['threshold']:.2f}",
             f"{life.fractions[alert['window']]:.0%}",
-            "–" if alert["latency_ms"] is None else f"{alert['latency_ms']:.0f} ms",
+            "unknown" if alert["latency_ms"] is None else f"{alert['latency_ms']:.0f} ms",
         )
     return listed
 
