@@ -136,7 +136,7 @@ def _around(device: DeviceConfig, path: Path) -> Iterator[Finding]:
 
 
 def _disk(state_dir: Path, outbox_max_bytes: int) -> Iterator[Finding]:
-    kind, options = _mount(state_dir)
+    kind, options = mount(state_dir)
     free = shutil.disk_usage(state_dir).free
     said = f"{kind}, {free >> 20} MB free"
     if "ro" in options:
@@ -154,7 +154,7 @@ def _disk(state_dir: Path, outbox_max_bytes: int) -> Iterator[Finding]:
     yield _fsync(state_dir)
 
 
-def _mount(folder: Path) -> tuple[str, list[str]]:
+def mount(folder: Path) -> tuple[str, list[str]]:
     """Type and options of the file system a folder lies on."""
     best, found = -1, ("unknown file system", [""])
     where = folder.resolve()
