@@ -85,7 +85,7 @@ class Journal:
 
     Attributes:
         size_bytes: of the file.
-        mark: no row above it has been written here.
+        mark: how far the numbers have come, by what was written here last.
         is_whole: nothing is missing for want of space.
     """
 
@@ -122,8 +122,9 @@ class Journal:
             self.size_bytes = os.fstat(self._file.fileno()).st_size
 
     def note(self, seq: int) -> None:
-        """Only how far the numbers have come."""
+        """Only how far the numbers have come, or that they have come less far than was said."""
         self.append([Row(seq, "", _MARK, "", b"", 0)])
+        self.mark = seq
 
     def read(self) -> Iterator[Row]:
         """Every whole row in the order of writing."""
@@ -141,8 +142,10 @@ class Journal:
                 except DamagedError:
                     at = raw.find(_MAGIC, at + 1)
                     continue
-                self.mark = max(self.mark, row.seq)
-                if row.kind != _MARK:
+                if row.kind == _MARK:
+                    self.mark = row.seq
+                else:
+                    self.mark = max(self.mark, row.seq)
                     yield row
                 at = raw.find(_MAGIC, at + _HEAD.size + length)
 

@@ -36,8 +36,7 @@ _RESERVE_BYTES = 256 * 1024  # given back to a full disk so that rows can be del
 _BOOT_ID = boot_id()[:8]
 _EXPENDABLE = ("health", "reading")  # in the order they are given up
 _GIVE_UP_ROWS = 64
-_MARK_EVERY = 100_000  # numbers given out before the journal is told
-_SKIP = 1_000_000  # numbers left out after damage, more than can have been forgotten
+_SKIP = 1_000_000  # numbers left out after damage, more than can have been forgotten since
 _JOURNAL_BYTES = 256 * 1024  # before the journal is worth shortening
 
 
@@ -175,7 +174,7 @@ class Outbox:
         """From now on `last_seq` is at least this; for numbers whose rows never come here."""
         with self._lock:
             self._unless_failing(lambda file: file.set_high(seq), None)
-            self._note(seq)
+            self._journal.note(seq)
 
     def bury(self, seq: int, reason: str) -> None:
         """Put a row aside that is refused again and again, so that it holds up no others."""
@@ -244,12 +243,8 @@ class Outbox:
             self._rows[row.kind] += 1
             self._bytes[row.kind] += len(row.payload)
         self._journal.append(precious)
-        if rows:
-            self._note(rows[-1].seq)
-
-    def _note(self, seq: int) -> None:
-        if seq > self._journal.mark + _MARK_EVERY:
-            self._journal.note(seq)
+        if rows and rows[-1].seq > self._journal.mark:
+            self._journal.note(rows[-1].seq)
 
     def _make_space(self, kinds: set[str]) -> bool:
         """Give up the oldest of what matters less than, or as little as, these kinds."""
@@ -289,11 +284,19 @@ class Outbox:
         try:
             file = self._open_as_it_is()
             last = file.last_seq
-            lost = [row for row in self._journal.read() if row.seq > last]
-            if self._journal.mark > last:
+            copies = {row.seq: row for row in self._journal.read()}
+            lost = [row for seq, row in copies.items() if seq > file.last_put]
+            if lost or self._journal.mark > last:
                 log.error("outbox %s had lost its %d newest rows", self._path, len(lost))
                 file.insert(lost, {}, durable=True)
-                file.set_high(self._journal.mark + _SKIP)
+                last = max(last, self._journal.mark) + _SKIP
+                file.set_high(last)
+            if self._journal.mark < last:
+                self._journal.note(last)
+            precious = file.precious()
+            if any(copies.get(row.seq) != row for row in precious):
+                log.warning("the second copy of %s was not whole; written anew", self._path)
+                self._journal.keep(precious, mark=last)
             try:
                 file.revive()
             except sqlite3.OperationalError as error:
@@ -302,7 +305,7 @@ class Outbox:
         except (sqlite3.DatabaseError, DamagedError) as error:
             if not is_damage(error):
                 raise
-            return self._mend(error, skip=_SKIP)
+            return self._mend(error)
         return file
 
     def _open_as_it_is(self) -> OutboxFile:
@@ -331,20 +334,18 @@ class Outbox:
         except (sqlite3.DatabaseError, DamagedError) as error:
             if not is_damage(error):
                 raise
-            self._file = self._mend(error, skip=0, damaged=self._file)
+            self._file = self._mend(error, damaged=self._file)
             self._count()
             return work(self._file)
 
-    def _mend(
-        self, error: Exception, *, skip: int, damaged: OutboxFile | None = None
-    ) -> OutboxFile:
+    def _mend(self, error: Exception, *, damaged: OutboxFile | None = None) -> OutboxFile:
         """A new file from what can be read of the old one and of the journal."""
         rows, states, high = outbox_file.salvage(self._path)
         rows |= {row.seq: row for row in self._journal.read()}
         log.error(
             "outbox %s is damaged (%s); put aside, %d rows saved", self._path, error, len(rows)
         )
-        high = max(high, self._journal.mark) + skip
+        high = max(high, self._journal.mark) + _SKIP
         outbox_file.build(self._path, rows.values(), states, high, max_bytes=self._max_bytes)
         if damaged:  # not before: without space for a new file the old one must serve on
             damaged.close()

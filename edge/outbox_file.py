@@ -26,7 +26,8 @@ _KEEP_ASIDE = 3  # damaged files kept for a person
 _MOST_BETWEEN = 1_000_000  # numbers tried one by one between two damaged places
 
 # No index but the row number: each further one would cost a page or two per commit. `high` keeps
-# the highest number ever deleted, since an empty table has forgotten it.
+# the highest number ever deleted, since an empty table has forgotten it; and the highest set aside,
+# apart from it, because only the former says which rows must once have been here.
 _SCHEMA = """
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL);
@@ -34,8 +35,8 @@ CREATE TABLE dead (
     seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL,
     reason TEXT NOT NULL);
 CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE high (seq INTEGER NOT NULL);
-INSERT INTO high VALUES (0);
+CREATE TABLE high (seq INTEGER NOT NULL, aside INTEGER NOT NULL);
+INSERT INTO high VALUES (0, 0);
 PRAGMA user_version = 2;
 """
 _VERSION = 2  # before it, a column per field and no checksums
@@ -110,7 +111,13 @@ class OutboxFile:
 
     @property
     def last_seq(self) -> int:
-        """The highest number ever put."""
+        """The highest number ever put or set aside."""
+        (aside,) = self._db.execute("SELECT aside FROM high").fetchone()
+        return max(self.last_put, int(aside))
+
+    @property
+    def last_put(self) -> int:
+        """The highest number of a row that is or was here."""
         return int(
             self._db.execute(
                 "SELECT max((SELECT seq FROM high), coalesce((SELECT max(seq) FROM outbox), 0),"
@@ -192,7 +199,7 @@ class OutboxFile:
     def set_high(self, seq: int) -> None:
         """No number up to `seq` will be used again; those above will, but for those of rows."""
         with self._db:
-            self._db.execute("UPDATE high SET seq = ?", (seq,))
+            self._db.execute("UPDATE high SET aside = ?", (seq,))
 
     def state(self, name: str) -> bytes | None:
         """What was last stored under a name."""
@@ -231,10 +238,11 @@ def salvage(path: Path) -> tuple[dict[int, Row], dict[str, bytes], int]:
                     rows[row.seq] = row
         high_from = "sqlite_sequence" if is_old else "high"
         with contextlib.suppress(sqlite3.DatabaseError):
-            high = max((seq for (seq,) in db.execute(f"SELECT seq FROM {high_from}")), default=0)  # noqa: S608 -- constant text
+            known = "seq" if is_old else "max(seq, aside)"
+            (high,) = db.execute(f"SELECT max({known}) FROM {high_from}").fetchone()  # noqa: S608 -- constant text
         if not is_old:
             states.update(_readable(db, "state", "name, value"))
-    return rows, states, max(high, *rows, 0)
+    return rows, states, max(high or 0, *rows, 0)
 
 
 def build(
