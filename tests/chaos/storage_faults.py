@@ -13,7 +13,7 @@ from chaos.site import Site, await_ready
 from chaos.units import COLLECTORS, DEVICES
 from chaos.waiting import until
 
-_PAGE_BYTES = 4096
+_BLOCK_BYTES = 4096
 _NO_SPACE = "no second copy|held in memory|outbox full"
 
 
@@ -61,23 +61,23 @@ def _notices(site: Site, target: str, began: int) -> bool:
 
 
 def overwrite(part: str, *, is_running: bool) -> Act:
-    """A page of a file of the outbox is overwritten with noise, while rows wait in it."""
+    """4 kB of a file of the outbox are overwritten with noise, while rows wait in it."""
 
     def act(site: Site, target: str, rng: Random, seconds: float) -> str:
         unit, path = site.units[target], site.state_dir(target) / part
         site.proxy.tell(target, "stall")  # so that there is something to lose
         try:
             time.sleep(seconds)
-            until(lambda: _pages(path), f"a page in {path}", within_s=EFFECT_S)
+            until(lambda: _blocks(path), f"anything in {path}", within_s=EFFECT_S)
             pid = unit.pid if is_running else unit.hold()
-            page = _overwrite(path, rng)
+            at = _overwrite(path, rng)
             if not is_running:
                 unit.start()
                 await_ready(unit, not_pid=pid)
             time.sleep(seconds)
         finally:
             site.proxy.tell(target, "pass")
-        return f"page {page} of {path.name}"
+        return f"{path.name} at {at}"
 
     return act
 
@@ -104,18 +104,18 @@ def cut(site: Site, target: str, rng: Random, seconds: float) -> str:
     return f"{path.name} of {size} bytes {'deleted' if left is None else f'cut to {left}'}"
 
 
-def _pages(path: Path) -> list[int]:
-    """The pages of a file that hold anything."""
+def _blocks(path: Path) -> list[int]:
+    """Where those blocks of a file begin that hold anything; the last one may be short."""
     raw = path.read_bytes() if path.exists() else b""
-    starts = range(0, len(raw) - _PAGE_BYTES + 1, _PAGE_BYTES)
-    return [start // _PAGE_BYTES for start in starts if any(raw[start : start + _PAGE_BYTES])]
+    return [at for at in range(0, len(raw), _BLOCK_BYTES) if any(raw[at : at + _BLOCK_BYTES])]
 
 
 def _overwrite(path: Path, rng: Random) -> int:
-    """Overwrite one of them; one in four times the first, the header."""
-    pages = _pages(path)
-    page = pages[0] if rng.random() < 0.25 else rng.choice(pages)
+    """Overwrite one of them; one in four times the first, the header. Where it begins."""
+    blocks = _blocks(path)
+    at = blocks[0] if rng.random() < 0.25 else rng.choice(blocks)
+    size = min(_BLOCK_BYTES, path.stat().st_size - at)
     with path.open("r+b", buffering=0) as file:
-        os.pwrite(file.fileno(), rng.randbytes(_PAGE_BYTES), page * _PAGE_BYTES)
+        os.pwrite(file.fileno(), rng.randbytes(size), at)
         os.fsync(file.fileno())
-    return page
+    return at
