@@ -25,8 +25,8 @@ from contract.messages import MAX_PAYLOAD_BYTES, Encoded, OutboxHealth
 from edge import outbox_file
 from edge.clock import boot_id
 from edge.errors import BusyError, ConfigError, VedetteError
-from edge.journal import DamagedError, Journal, Row
-from edge.outbox_file import FAILING, OutboxFile, is_damage, is_full
+from edge.journal import Journal, Row
+from edge.outbox_file import DAMAGED, FAILING, OutboxFile, is_damage, is_full
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -158,17 +158,22 @@ class Outbox:
         with self._lock:
             return self._unless_failing(lambda file: file.rows(after=after, limit=limit), [])
 
-    def done(self, seqs: Iterable[int]) -> None:
-        """Delete what the collector has stored; numbers that are gone are passed over."""
+    def done(self, seqs: Iterable[int]) -> bool:
+        """Delete what the collector has stored; numbers that are gone are passed over.
+
+        Returns:
+            whether the disk let us; else the same rows will come again.
+        """
         numbers = list(seqs)
         with self._lock:
             gone = self._unless_failing(lambda file: file.delete(numbers), None)
-            if gone is None:  # the resend will bring the same rows again
+            if gone is None:
                 self._give_back_reserve()
-                return
+                return False
             self.acknowledged += len(gone)
             self._forget(gone)
             self._keep_reserve()
+            return True
 
     def set_last_seq(self, seq: int) -> None:
         """From now on `last_seq` is at least this; for numbers whose rows never come here."""
@@ -302,7 +307,7 @@ class Outbox:
             except sqlite3.OperationalError as error:
                 if not is_full(error):
                     raise
-        except (sqlite3.DatabaseError, DamagedError) as error:
+        except DAMAGED as error:
             if not is_damage(error):
                 raise
             return self._mend(error)
@@ -331,7 +336,7 @@ class Outbox:
         """The outcome of `work`, done anew once when it meets damage."""
         try:
             return work(self._file)
-        except (sqlite3.DatabaseError, DamagedError) as error:
+        except DAMAGED as error:
             if not is_damage(error):
                 raise
             self._file = self._mend(error, damaged=self._file)

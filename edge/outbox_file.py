@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +29,26 @@ _MOST_BETWEEN = 1_000_000  # numbers tried one by one between two damaged places
 # No index but the row number: each further one would cost a page or two per commit. `high` keeps
 # the highest number ever deleted, since an empty table has forgotten it; and the highest set aside,
 # apart from it, because only the former says which rows must once have been here.
-_SCHEMA = """
-CREATE TABLE outbox (
-    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL);
-CREATE TABLE dead (
-    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL,
-    reason TEXT NOT NULL);
-CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE high (seq INTEGER NOT NULL, aside INTEGER NOT NULL);
-INSERT INTO high VALUES (0, 0);
-PRAGMA user_version = 2;
-"""
+_ROW = "seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, size INTEGER NOT NULL, record BLOB NOT NULL"
+_TABLES = (
+    f"CREATE TABLE outbox ({_ROW})",
+    f"CREATE TABLE dead ({_ROW}, reason TEXT NOT NULL)",
+    "CREATE TABLE state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE high (seq INTEGER NOT NULL, aside INTEGER NOT NULL)",
+)
 _VERSION = 2  # before it, a column per field and no checksums
+_CREATE = "; ".join(
+    (
+        "BEGIN IMMEDIATE",
+        *_TABLES,
+        "INSERT INTO high VALUES (0, 0)",
+        f"PRAGMA user_version={_VERSION}",
+        "COMMIT",
+    )
+)
+_MOST_SEQ = 2**52  # half of what a message can carry; a number beyond it is damage
 FAILING = (sqlite3.OperationalError, OSError)  # what `is_full` decides about
+DAMAGED = (sqlite3.DatabaseError, DamagedError, UnicodeDecodeError)  # what `is_damage` does
 
 
 def is_full(error: Exception) -> bool:
@@ -49,7 +57,7 @@ def is_full(error: Exception) -> bool:
         return error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
     if not isinstance(error, sqlite3.OperationalError):
         return False
-    return error.sqlite_errorcode & 0xFF in {
+    return _code(error) in {
         sqlite3.SQLITE_FULL,
         sqlite3.SQLITE_IOERR,
         sqlite3.SQLITE_READONLY,
@@ -62,8 +70,15 @@ def is_full(error: Exception) -> bool:
 def is_damage(error: Exception) -> bool:
     """Whether what is in the file is not what was written there."""
     if isinstance(error, sqlite3.DatabaseError):
-        return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-    return isinstance(error, DamagedError)
+        is_text = isinstance(error, sqlite3.OperationalError) and _code(error) is None
+        return is_text or _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return isinstance(error, DamagedError | UnicodeDecodeError)
+
+
+def _code(error: sqlite3.DatabaseError) -> int | None:
+    """None: it is Python's error, not SQLite's; an operational one is about text that is none."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 class OutboxFile:
@@ -93,9 +108,11 @@ class OutboxFile:
             if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise DamagedError("quick_check failed")
             if not self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                self._db.executescript(_CREATE)
             if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 raise DamagedError("another version")
+            if {sql for (sql,) in self._db.execute("SELECT sql FROM sqlite_schema")} != {*_TABLES}:
+                raise DamagedError("not the tables that were made")
             # a file that is not ours to write is opened all the same; this tells, and takes no room
             self._db.executescript("BEGIN; UPDATE high SET seq = seq; ROLLBACK;")
         except BaseException:
@@ -112,18 +129,22 @@ class OutboxFile:
     @property
     def last_seq(self) -> int:
         """The highest number ever put or set aside."""
-        (aside,) = self._db.execute("SELECT aside FROM high").fetchone()
-        return max(self.last_put, int(aside))
+        return max(self.last_put, self._number("SELECT aside FROM high"))
 
     @property
     def last_put(self) -> int:
         """The highest number of a row that is or was here."""
-        return int(
-            self._db.execute(
-                "SELECT max((SELECT seq FROM high), coalesce((SELECT max(seq) FROM outbox), 0),"
-                " coalesce((SELECT max(seq) FROM dead), 0))"
-            ).fetchone()[0]
+        return self._number(
+            "SELECT max((SELECT seq FROM high), coalesce((SELECT max(seq) FROM outbox), 0),"
+            " coalesce((SELECT max(seq) FROM dead), 0))"
         )
+
+    def _number(self, query: str) -> int:
+        """What no checksum is kept of is believed within reason."""
+        found = self._db.execute(query).fetchone()
+        if not found or not _is_seq(found[0]):
+            raise DamagedError(f"numbers come to {found}")
+        return int(found[0])
 
     def insert(self, rows: Sequence[Row], states: Mapping[str, bytes], *, durable: bool) -> None:
         """Commit rows and states; with `durable` they survive a power cut right after."""
@@ -138,17 +159,18 @@ class OutboxFile:
     def rows(self, *, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows above `after`, oldest first."""
         found = self._db.execute(
-            "SELECT seq, record FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            "SELECT seq, kind, size, record FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
+            (after, limit),
         )
-        return [_checked(seq, record) for seq, record in found]
+        return [_agreed(*each) for each in found]
 
     def precious(self) -> list[Row]:
         """What has a second copy: everything but health, dead letters too."""
         found = self._db.execute(
-            "SELECT seq, record FROM outbox WHERE kind <> 'health'"
-            " UNION ALL SELECT seq, record FROM dead WHERE kind <> 'health'"
+            "SELECT seq, kind, size, record FROM outbox WHERE kind <> 'health'"
+            " UNION ALL SELECT seq, kind, size, record FROM dead WHERE kind <> 'health'"
         )
-        return [_checked(seq, record) for seq, record in found]
+        return [_agreed(*each) for each in found]
 
     def delete(self, seqs: Iterable[int]) -> list[tuple[str, int]]:
         """Delete rows; kind and size of each. Not synced: one that comes back is sent again."""
@@ -204,6 +226,8 @@ class OutboxFile:
     def state(self, name: str) -> bytes | None:
         """What was last stored under a name."""
         found = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        if found and not isinstance(found[0], bytes):
+            raise DamagedError(f"state of {name}")
         return found[0] if found else None
 
     def count(self) -> dict[str, tuple[int, int]]:
@@ -229,20 +253,23 @@ def salvage(path: Path) -> tuple[dict[int, Row], dict[str, bytes], int]:
     rows: dict[int, Row] = {}
     states: dict[str, bytes] = {}
     high = 0
-    with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(read_only(path)) as db:
+    with contextlib.suppress(*DAMAGED), contextlib.closing(read_only(path)) as db:
+        db.text_factory = partial(str, encoding="utf-8", errors="replace")
         is_old = "payload" in {column[1] for column in db.execute("PRAGMA table_info(outbox)")}
         for table in ("outbox",) if is_old else ("outbox", "dead"):
             for found in _readable(db, table, "*" if is_old else "seq, record"):
                 with contextlib.suppress(DamagedError, TypeError, ValueError):
                     row = Row(*found) if is_old else _checked(*found)
                     rows[row.seq] = row
-        high_from = "sqlite_sequence" if is_old else "high"
-        with contextlib.suppress(sqlite3.DatabaseError):
-            known = "seq" if is_old else "max(seq, aside)"
-            (high,) = db.execute(f"SELECT max({known}) FROM {high_from}").fetchone()  # noqa: S608 -- constant text
+        known = _readable(db, "sqlite_sequence" if is_old else "high", "*")
+        high = max((seq for each in known for seq in each if _is_seq(seq)), default=0)
         if not is_old:
-            states.update(_readable(db, "state", "name, value"))
-    return rows, states, max(high or 0, *rows, 0)
+            states.update(
+                (name, state)
+                for name, state in _readable(db, "state", "name, value")
+                if isinstance(name, str) and isinstance(state, bytes)
+            )
+    return rows, states, max(high, *rows, 0)
 
 
 def build(
@@ -302,7 +329,7 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[tuple[An
     ends: list[Any] = []
     for order in ("ASC", "DESC"):
         last = None
-        with contextlib.suppress(sqlite3.DatabaseError):
+        with contextlib.suppress(*DAMAGED):
             for row in db.execute(f"SELECT {columns} FROM {table} ORDER BY 1 {order}"):  # noqa: S608 -- constant text
                 found[row[0]] = row
                 last = row[0]
@@ -310,7 +337,7 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[tuple[An
     low, high = ends
     if isinstance(low, int) and isinstance(high, int):
         for seq in range(low + 1, min(high, low + _MOST_BETWEEN)):
-            with contextlib.suppress(sqlite3.DatabaseError):
+            with contextlib.suppress(*DAMAGED):
                 found.update(
                     (seq, row)
                     for row in db.execute(f"SELECT {columns} FROM {table} WHERE seq = ?", (seq,))  # noqa: S608 -- constant text
@@ -318,7 +345,21 @@ def _readable(db: sqlite3.Connection, table: str, columns: str) -> list[tuple[An
     return list(found.values())
 
 
-def _checked(seq: int, record: bytes) -> Row:
+def _is_seq(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= _MOST_SEQ
+
+
+def _agreed(seq: int, kind: str, size: int, record: bytes) -> Row:
+    """A row whose columns say what its record says."""
+    row = _checked(seq, record)
+    if (row.kind, len(row.payload)) != (kind, size):
+        raise DamagedError(f"row {seq} is called {kind} of {size} bytes")
+    return row
+
+
+def _checked(seq: int, record: object) -> Row:
+    if not isinstance(record, bytes):
+        raise DamagedError(f"row {seq} holds no record")
     row = unpack(record)
     if row.seq != seq:
         raise DamagedError(f"row {seq} holds {row.seq}")

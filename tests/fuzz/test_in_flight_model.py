@@ -50,7 +50,7 @@ class LineMachine(RuleBasedStateMachine):
     def drain(self):
         before = len(self.line.sent)
         self.line.drain()
-        assert len(self.line.sent) - before <= 256 + 16
+        assert len(self.line.sent) - before <= 2 * 256
 
     @rule(count=_SOME)
     def broker_answers(self, count):
