@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from fakes import POINT
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contract.messages import Alert, Reading
 from contract.policy import Debounce, EachWindow
 from contract.spec import Detection
 
 HIGH, LOW, BETWEEN = 1.5, 0.1, 0.7  # the thresholds are 1.0 and 0.5
+# long stretches of one kind, or hardly anything would ever be raised and cleared
+SCORES = st.lists(
+    st.tuples(
+        st.sampled_from([None, HIGH, HIGH, LOW, LOW, BETWEEN, 1.0, 0.5, math.nan, math.inf]),
+        st.integers(1, 8),
+    ).map(lambda stretch: [stretch[0]] * stretch[1]),
+    max_size=12,
+).map(lambda stretches: [score for stretch in stretches for score in stretch])
+SETTINGS = st.integers(1, 6).flatmap(
+    lambda n: st.fixed_dictionaries(
+        {"k": st.integers(1, n), "n": st.just(n), "cooldown_s": st.sampled_from([0.0, 3.0, 7.5])}
+    )
+)
 
 
 def said(scores, *, k=3, n=4, cooldown_s=0.0, hop_s=1.0):
@@ -81,3 +98,61 @@ def test_each_window_gives_a_reading_per_detection():
         Reading(workload="w", label="b", score=0.5),
     )
     assert policy.update((), 1) == ()
+
+
+def expected(scores, *, k, n, cooldown_s):
+    """The docstring of `Debounce` word for word, with all of the past at hand."""
+    messages, seen, quiet_until_s = [], [], 0.0
+    for i, score in enumerate(scores):
+        if score is None:
+            continue
+        seen.append(score)
+        last = seen[-n:]
+        is_raised = bool(messages) and messages[-1][1] == "raised"
+        if is_raised and len(last) == n and all(score < 0.5 for score in last):
+            messages.append((i, "cleared"))
+            quiet_until_s = i + cooldown_s
+        elif not is_raised and i >= quiet_until_s and sum(score >= 1.0 for score in last) >= k:
+            messages.append((i, "raised"))
+    return messages
+
+
+@given(SCORES, SETTINGS)
+def test_it_says_what_it_promises_and_nothing_else(scores, settings):
+    """Numbers that are none are neither hits nor calm."""
+    messages = said(scores, **settings)
+    assert messages == expected(scores, **settings)
+    assert len({i for i, _ in messages}) == len(messages), "at most one per window"
+    states = [state for _, state in messages]
+    assert states == ["raised", "cleared"] * (len(states) // 2) + ["raised"] * (len(states) % 2)
+
+
+@given(SCORES, SCORES, SETTINGS)
+def test_a_restart_at_any_point_raises_nothing_twice_and_leaves_nothing_raised(
+    before, after, settings
+):
+    """The windows before it are forgotten, what was said is not."""
+    first = Debounce(POINT, workload="w", **settings)
+    states = []
+    for i, score in enumerate(before):
+        found = () if score is None else (Detection("x", score=score),)
+        states += [message.state for message in first.update(found, i * 10**9)]
+    second = Debounce(POINT, workload="w", **settings)
+    second.resume(first.state())
+    assert second.state() == first.state()
+    calm = [LOW] * settings["n"]
+    for i, score in enumerate([*after, *calm]):  # on a clock of its own
+        found = () if score is None else (Detection("x", score=score),)
+        states += [message.state for message in second.update(found, i * 10**9)]
+    assert states == ["raised", "cleared"] * (len(states) // 2)
+
+
+@given(st.lists(st.lists(st.floats(), max_size=4), max_size=8))
+def test_every_window_stands_for_itself(windows):
+    """As many readings as detections, in their order, before and after a restart."""
+    policy = EachWindow(POINT, workload="w")
+    for i, scores in enumerate(windows):
+        found = tuple(Detection(f"{j}", score=score) for j, score in enumerate(scores))
+        readings = policy.update(found, i)
+        assert [reading.label for reading in readings] == [each.label for each in found]
+        policy.resume(policy.state())
