@@ -46,6 +46,7 @@ class Queue:
         self._held: dict[int, Encoded] = {}
         self._since_s: dict[int, float] = {}  # of both, monotonic
         self._states: dict[str, bytes] = {}  # that the disk did not take
+        self._stored: set[int] = set()  # by the collector, but the disk does not let go of them
         self._try_s = 0.0
         self._failed_s = 0.0  # when the disk last refused something; 0: not lately
         self._last_seq = self._set_aside = outbox.last_seq
@@ -61,7 +62,7 @@ class Queue:
     def rows(self) -> int:
         """Messages that wait to be acknowledged."""
         with self._lock:
-            return self._outbox.rows + len(self._since_s)
+            return self._outbox.rows + len(self._since_s) - len(self._stored)
 
     @property
     def acknowledged(self) -> int:
@@ -114,6 +115,9 @@ class Queue:
             if self.is_failing and now_s >= self._try_s:
                 self._try_s = now_s + _TRY_EVERY_S
                 self._store_held()
+            elif self._stored and now_s >= self._try_s:
+                self._try_s = now_s + _TRY_EVERY_S
+                self._delete([])
             elif self._failed_s and not self.is_failing and now_s - self._failed_s > _CALM_S:
                 self._failed_s = 0.0
                 log.warning("the disk takes all messages again")
@@ -124,7 +128,9 @@ class Queue:
     def waiting(self, *, after: int, limit: int) -> list[Row]:
         """Up to `limit` rows with `seq` above `after`, oldest first."""
         with self._lock:
-            rows = self._outbox.waiting(after=after, limit=limit)
+            rows = self._outbox.waiting(after=after, limit=limit + len(self._stored))
+            if self._stored:
+                rows = [row for row in rows if row.seq not in self._stored][:limit]
             mine = [
                 as_row(message)
                 for message in (*self._held.values(), *self._young.values())
@@ -137,7 +143,7 @@ class Queue:
         with self._lock:
             on_disk = [seq for seq in seqs if self._forget(seq) is None]
             if on_disk:
-                self._outbox.done(on_disk)
+                self._delete(on_disk)
 
     def bury(self, seq: int, reason: str) -> None:
         """Put a row aside that is refused again and again, so that it holds up no others."""
@@ -159,7 +165,7 @@ class Queue:
             since_s = min(self._since_s.values(), default=time.monotonic())
             return msgspec.structs.replace(
                 on_disk,
-                rows=on_disk.rows + len(in_memory),
+                rows=on_disk.rows + len(in_memory) - len(self._stored),
                 bytes=on_disk.bytes + sum(len(message.payload) for message in in_memory),
                 oldest_s=max(on_disk.oldest_s, time.monotonic() - since_s),
                 sent=self.sent,
@@ -173,6 +179,8 @@ class Queue:
         with self._lock:
             self._store_held()
             self._store_young()
+            if self._stored:
+                self._delete([])
 
     def close(self) -> None:
         """Release the files; what waits stays for the next start."""
@@ -249,6 +257,12 @@ class Queue:
         if not self._failed_s:
             log.error("%s; alerts are held in memory and sent from there", error)
         self._failed_s = time.monotonic()
+
+    def _delete(self, seqs: Sequence[int]) -> None:
+        """Rows that cannot be deleted now would be sent again at once, and again, without end."""
+        self._stored.update(seqs)
+        if self._outbox.done(self._stored):
+            self._stored.clear()
 
     def _forget(self, seq: int) -> Encoded | None:
         """One that is acknowledged; None: it is not in memory."""

@@ -35,7 +35,9 @@ class Disk:
                 raise OutboxFullError("no space")
             put(*messages, states=states)
 
+        done = self.outbox.done
         monkeypatch.setattr(self.outbox, "put", may_put)
+        monkeypatch.setattr(self.outbox, "done", lambda seqs: self.takes and done(seqs))
 
     def stored(self) -> list[int]:
         return [row.seq for row in self.outbox.waiting(after=0, limit=10_000)]
@@ -130,6 +132,22 @@ def test_the_log_tells_when_it_begins_and_when_it_is_over(disk, queue, caplog, m
     queue.tick()
     queue.tick()
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_what_is_acknowledged_is_not_sent_again_though_it_cannot_be_deleted(disk, queue):
+    """Or a read-only disk would have it sent again with every acknowledgement, without end."""
+    for seq in range(1, 401):
+        queue.put(message(seq))
+    disk.takes = False
+    queue.done(range(1, 301))
+    assert [row.seq for row in queue.waiting(after=0, limit=50)] == list(range(301, 351))
+    assert (queue.rows, queue.health().rows) == (100, 100)
+    queue.tick()
+    assert len(disk.stored()) == 400
+    disk.takes = True
+    queue.tick()
+    assert disk.stored() == list(range(301, 401))
+    assert (queue.rows, queue.acknowledged) == (100, 300)
 
 
 def test_a_state_is_stored_even_when_its_alert_was_acknowledged_from_memory(disk, queue):
