@@ -278,9 +278,9 @@ class Outbox:
 
     def _renew_journal(self) -> None:
         """Write it anew with what is still waiting."""
-        now = self._unless_failing(lambda file: (file.precious(), file.last_seq), None)
-        if now is not None:
-            self._journal.keep(now[0], mark=now[1])
+        self._unless_failing(
+            lambda file: self._journal.keep(file.precious(), mark=file.last_seq), None
+        )
 
     # -- damage ------------------------------------------------------------------------------------
 
@@ -289,8 +289,11 @@ class Outbox:
         try:
             file = self._open_as_it_is()
             last = file.last_seq
-            copies = {row.seq: row for row in self._journal.read()}
-            lost = [row for seq, row in copies.items() if seq > file.last_put]
+            put, copies, lost = file.last_put, {}, []
+            for row in self._journal.read():  # a day of alerts must not fill the memory
+                copies[row.seq] = hash(row)
+                if row.seq > put:
+                    lost.append(row)
             if lost or self._journal.mark > last:
                 log.error("outbox %s had lost its %d newest rows", self._path, len(lost))
                 file.insert(lost, {}, durable=True)
@@ -298,10 +301,9 @@ class Outbox:
                 file.set_high(last)
             if self._journal.mark < last:
                 self._journal.note(last)
-            precious = file.precious()
-            if any(copies.get(row.seq) != row for row in precious):
+            if any(copies.get(row.seq) != hash(row) for row in file.precious()):
                 log.warning("the second copy of %s was not whole; written anew", self._path)
-                self._journal.keep(precious, mark=last)
+                self._journal.keep(file.precious(), mark=last)
             try:
                 file.revive()
             except sqlite3.OperationalError as error:

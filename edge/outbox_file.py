@@ -7,7 +7,7 @@ import errno
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,13 +164,14 @@ class OutboxFile:
         )
         return [_agreed(*each) for each in found]
 
-    def precious(self) -> list[Row]:
+    def precious(self) -> Iterator[Row]:
         """What has a second copy: everything but health, dead letters too."""
         found = self._db.execute(
             "SELECT seq, kind, size, record FROM outbox WHERE kind <> 'health'"
             " UNION ALL SELECT seq, kind, size, record FROM dead WHERE kind <> 'health'"
         )
-        return [_agreed(*each) for each in found]
+        for each in found:
+            yield _agreed(*each)
 
     def delete(self, seqs: Iterable[int]) -> list[tuple[str, int]]:
         """Delete rows; kind and size of each. Not synced: one that comes back is sent again."""

@@ -41,7 +41,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.buried: dict[int, Encoded] = {}
         self.gone: dict[int, Encoded] = {}  # acknowledged; damage may bring them back
         self.states: dict[str, bytes] = {}
-        self.last_seq = self.set_aside = 0  # given out; set aside for rows that stay in memory
+        self.last_seq = 0  # given out
+        self.kept_seq = 0  # put, or set aside for rows that stay in memory
 
     @initialize(max_bytes=st.sampled_from([_PLENTY, _TINY]))
     def begin(self, max_bytes):
@@ -53,8 +54,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.box = Outbox(self.path, max_bytes=self.max_bytes)
         self.waiting |= self.buried
         self.buried = {}
-        assert self.box.last_seq >= self.last_seq, "a number would be used twice"
-        self.last_seq = self.set_aside = self.box.last_seq
+        assert self.box.last_seq >= self.kept_seq, "a number would be used twice"
+        self.last_seq = self.kept_seq = self.box.last_seq
 
     @rule(
         kinds=st.lists(st.sampled_from(_KINDS), min_size=1, max_size=6),
@@ -75,6 +76,7 @@ class OutboxMachine(RuleBasedStateMachine):
         except OutboxFullError:
             assert self.max_bytes == _TINY
             return
+        self.kept_seq = max(self.kept_seq, self.last_seq)
         self.waiting |= {message.seq: message for message in made}
         self.states |= states
 
@@ -87,9 +89,9 @@ class OutboxMachine(RuleBasedStateMachine):
     def give_numbers_to_others(self, count):
         """To health that stays in memory: they are set aside a thousand at a time."""
         self.last_seq += count
-        if self.last_seq > self.set_aside:
-            self.set_aside = self.last_seq + 1000
-            self.box.set_last_seq(self.set_aside)
+        if self.last_seq > self.kept_seq:
+            self.kept_seq = self.last_seq + 1000
+            self.box.set_last_seq(self.kept_seq)
 
     @precondition(lambda self: self.waiting)
     @rule(seed=_SEEDS, share=st.sampled_from([0.05, 0.5, 1.0]))
@@ -110,6 +112,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.box.set_last_seq(self.last_seq)
+        self.kept_seq = self.last_seq
         self.box.close()
         self.open()
 
@@ -171,21 +174,15 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def after_damage(self) -> None:
         """Health may be lost, what was acknowledged may come back; numbers are left out."""
-        found = {row.seq: row for row in self.box.waiting(after=0, limit=1_000_000)}
-        self.box.done([])
-        back = {seq: self.gone[seq] for seq in found.keys() & self.gone.keys()}
-        self.waiting |= back
-        back = {seq: self.buried[seq] for seq in found.keys() & self.buried.keys()}
-        self.waiting |= back
-        for seq in back:
-            del self.buried[seq]
-        for book in (self.waiting, self.buried):
-            for seq in [s for s, m in book.items() if m.kind == "health" and s not in found]:
-                del book[seq]
-        self.states = {}
-        # twice, so that the copy that was damaged is whole again before the other one is
+        self.box.waiting(after=0, limit=1_000_000)
+        # once more, so that the copy that was damaged is whole again before the other one is
         self.box.close()
         self.open()
+        found = {row.seq for row in self.box.waiting(after=0, limit=1_000_000)}
+        self.waiting |= {seq: self.gone[seq] for seq in found & self.gone.keys()}
+        for seq in [s for s, m in self.waiting.items() if m.kind == "health" and s not in found]:
+            del self.waiting[seq]
+        self.states = {}
         note(f"{len(found)} rows after damage")
 
     @invariant()
