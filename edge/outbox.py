@@ -296,9 +296,8 @@ class Outbox:
                     lost.append(row)
             if lost or self._journal.mark > last:
                 log.error("outbox %s had lost its %d newest rows", self._path, len(lost))
-                file.insert(lost, {}, durable=True)
                 last = max(last, self._journal.mark) + _SKIP
-                file.set_high(last)
+                file.restore(lost, {}, last)
             if self._journal.mark < last:
                 self._journal.note(last)
             if any(copies.get(row.seq) != hash(row) for row in file.precious()):

@@ -46,6 +46,7 @@ _CREATE = "; ".join(
         "COMMIT",
     )
 )
+_MOST_PAGES = 2**32 - 2  # SQLite's own limit
 _MOST_SEQ = 2**52  # half of what a message can carry; a number beyond it is damage
 FAILING = (sqlite3.OperationalError, OSError)  # what `is_full` decides about
 DAMAGED = (sqlite3.DatabaseError, DamagedError, UnicodeDecodeError)  # what `is_damage` does
@@ -118,6 +119,15 @@ class OutboxFile:
         except BaseException:
             self._db.close()
             raise
+
+    def restore(self, rows: Sequence[Row], states: Mapping[str, bytes], high: int) -> None:
+        """Commit what has been here before, also beyond `max_bytes`: it may not be lost."""
+        self._db.execute(f"PRAGMA max_page_count={_MOST_PAGES}")
+        try:
+            self.insert(rows, states, durable=True)
+            self.set_high(high)
+        finally:
+            self.limit()
 
     def limit(self) -> int:
         """Keep the file below `max_bytes` and below what the disk has; how large it may become."""
@@ -286,8 +296,7 @@ def build(
         part.unlink(missing_ok=True)
     file = OutboxFile(fresh, max_bytes=max_bytes)
     try:
-        file.insert(list(rows), states, durable=True)
-        file.set_high(high)
+        file.restore(list(rows), states, high)
     finally:
         file.close()  # which also folds its log into it
 
