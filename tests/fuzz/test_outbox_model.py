@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import note, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -39,7 +40,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.lives = 0
         self.waiting: dict[int, Encoded] = {}
         self.buried: dict[int, Encoded] = {}
-        self.gone: dict[int, Encoded] = {}  # acknowledged; damage may bring them back
+        self.gone: dict[int, Encoded] = {}  # acknowledged or given up; damage may bring them back
         self.states: dict[str, bytes] = {}
         self.last_seq = 0  # given out
         self.kept_seq = 0  # put, or set aside for rows that stay in memory
@@ -185,7 +186,7 @@ class OutboxMachine(RuleBasedStateMachine):
         found = {row.seq for row in self.box.waiting(after=0, limit=1_000_000)}
         self.waiting |= {seq: self.gone[seq] for seq in found & self.gone.keys()}
         for seq in [s for s, m in self.waiting.items() if m.kind == "health" and s not in found]:
-            del self.waiting[seq]
+            self.gone[seq] = self.waiting.pop(seq)
         self.states = {}
         note(f"{len(found)} rows after damage")
 
@@ -201,7 +202,7 @@ class OutboxMachine(RuleBasedStateMachine):
         given_up = Counter({kind: self.box.dropped[kind] for kind in kinds})
         assert all(kinds[kind] <= given_up[kind] for kind in kinds), f"not counted: {kinds}"
         for seq in missing:
-            del self.waiting[seq]
+            self.gone[seq] = self.waiting.pop(seq)
         strangers = found.keys() - self.waiting.keys()
         assert not strangers, f"come back: {sorted(strangers)[:9]}"
         for seq, row in found.items():
@@ -251,3 +252,4 @@ def _damage(path: Path, rng: Random, *, may_cut: bool = True) -> None:
 
 TestOutbox = OutboxMachine.TestCase
 TestOutbox.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestOutbox = pytest.mark.slow(TestOutbox)
