@@ -92,7 +92,7 @@ def read(path: Path) -> DeviceConfig:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; fix: --config FILE") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, too long, too deep
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     try:
         config = msgspec.convert(raw, DeviceConfig)
@@ -137,7 +137,7 @@ def _explain(message: str, raw: Any) -> str:
             value = value[int(step)] if isinstance(value, list) else value[step]
         except (KeyError, IndexError, TypeError):
             break
-    if unknown := re.search(r"unknown field `(.+?)`", text):
+    if unknown := re.search(r"unknown field `(.*?)`", text, re.DOTALL):
         table = f"[{key}]" if key else "the file"
         known = _known_keys(key, value)
         near = difflib.get_close_matches(unknown[1], known, n=1)
