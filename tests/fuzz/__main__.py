@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,8 @@ def fuzz(name: str, folder: Path, *, seconds: float, seed: int = 0) -> Outcome:
     done = subprocess.run(
         [*command, *options],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": paths},
+        # what targets leave lies there too: libFuzzer ends the process without cleaning up
+        env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(folder)},
         capture_output=True,
         text=True,
         errors="replace",
@@ -117,6 +119,8 @@ def main(argv: list[str]) -> int:
         if found.failure:
             failed = True
             print(f"{found.failure}\nthe same again: {found.again}", flush=True)
+    if not failed:
+        shutil.rmtree(folder)
     return 1 if failed else 0
 
 
