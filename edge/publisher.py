@@ -40,6 +40,8 @@ from edge.queue import Queue
 log = logging.getLogger(__name__)
 
 _MAX_BACKOFF_S = 60.0
+_ANNOUNCED_AT_ONCE = 64
+_UNANSWERED = 512
 _MAX_SCORES = 1024
 _GOODBYE_S = 1.0
 _ANSWER_S = 10.0  # from CONNECT to the broker's word
@@ -75,6 +77,8 @@ class Publisher:
         self._acknowledged: list[str] = []
         self._in_flight = InFlight(resend_s=config.resend_s)
         self._id_of: dict[int, str] = {}  # by packet number, until the broker has answered
+        self._newest = 0  # the highest number sent
+        self._announced: set[int] = set()  # sent once beside the books
         self._old_seq = 0  # rows up to it were put before this connection was made
         self.is_connected = False
         self.progress_ns = time.monotonic_ns()
@@ -182,21 +186,40 @@ class Publisher:
         self._bury(poison)
         for seq in again:
             for row in self._outbox.waiting(after=seq - 1, limit=1):
-                self._send(client, row, is_old=True)
-        if self._in_flight.room:
+                if row.seq == seq:
+                    self._send(client, row, is_old=True)
+        if not self._in_flight.room:
+            self._announce(client)
+        else:
             rows = self._outbox.waiting(after=0, limit=self._in_flight.look_at)
             by_seq = {row.seq: row for row in rows}
             for seq in self._in_flight.choose((row.seq, row.id) for row in rows):
-                self._send(client, by_seq[seq], is_old=seq <= self._old_seq)
+                is_old = seq <= self._old_seq or seq in self._announced
+                self._send(client, by_seq[seq], is_old=is_old)
         while self._scores:
             score = self._scores.popleft()
             client.publish(score.topic, score.payload, qos=0)
+
+    def _announce(self, client: paho.Client) -> None:
+        """Send new rows once, for those who listen to the broker alone, while nobody acknowledges.
+
+        They are not in the books: their turn comes when others are acknowledged.
+        """
+        if len(self._id_of) > _UNANSWERED:  # the broker is stuck as well
+            return
+        for row in self._outbox.waiting(after=self._newest, limit=_ANNOUNCED_AT_ONCE):
+            self._id_of[client.publish(row.topic, row.payload, qos=1).mid] = row.id
+            self._newest = row.seq
+            self._announced.add(row.seq)
+            self._outbox.sent += 1
 
     def _send(self, client: paho.Client, row: Row, *, is_old: bool) -> None:
         payload = messages.replayed(row.payload) if is_old else row.payload
         sent = client.publish(row.topic, payload, qos=1)
         self._id_of[sent.mid] = row.id
         self._in_flight.sent(row.seq, row.id, time.monotonic())
+        self._newest = max(self._newest, row.seq)
+        self._announced.discard(row.seq)
         self._outbox.sent += 1
 
     def _bury(self, poison: dict[int, str]) -> None:
@@ -257,6 +280,8 @@ class Publisher:
         client.subscribe(self._address.topic("command", "#"), qos=1)
         client.publish(*self._status("online"), qos=1, retain=True)
         self._old_seq = self._outbox.last_seq
+        self._newest = max(self._newest, self._old_seq)
+        self._announced.clear()  # they are old news now
         self.is_connected = True
         log.info("connected to %s:%d", self._config.host, self._config.port)
         if self._certificate:

@@ -34,7 +34,7 @@ def test_nothing_is_lost_and_nothing_is_doubled_whatever_happens():
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         capture_output=True,
         text=True,
-        timeout=290,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-5000:]

@@ -63,7 +63,7 @@ def test_from_the_device_to_the_row_and_back(start, device, version):
     until(lambda: collector.get("api/summary")["scores"] == 1)
     began_s = time.monotonic()
     assert collector.end() == 0
-    assert time.monotonic() - began_s < 2
+    assert time.monotonic() - began_s < 4  # two seconds, and Python ending on a busy machine
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])

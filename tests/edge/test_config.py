@@ -119,8 +119,8 @@ MISTAKES = {
         ["pipeline[0].engine", "'tensorrt'"],
     ),
     "unknown source": (
-        ('type = "simulate"', 'type = "camera"'),
-        ["pipeline[0].source", "'camera'"],
+        ('type = "simulate"', 'type = "telescope"'),
+        ["pipeline[0].source", "'telescope'"],
     ),
     "source without a type": (('type = "simulate"', "seed = 1"), ["pipeline[0].source", "`type`"]),
     "negative hop": (

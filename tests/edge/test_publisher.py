@@ -107,6 +107,23 @@ def test_without_an_acknowledgement_it_is_sent_again(tmp_path, mosquitto, collec
 
 
 @pytest.mark.broker
+def test_who_listens_to_the_broker_alone_hears_everything_though_nobody_acknowledges(
+    tmp_path, mosquitto, collector
+):
+    """More than may be in flight; and once somebody acknowledges, all of it is done with."""
+    collector.acknowledges = False
+    with Device(tmp_path, at(mosquitto, resend_s=60.0)) as device:
+        until(lambda: device.publisher.is_connected)
+        sent = [device.alert() for _ in range(600)]
+        until(lambda: set(collector.ids("alert")) == set(sent))
+        assert device.rows == 600
+        assert not any(message.replayed for message in collector.got)
+        collector.acknowledges = True
+        collector.acknowledge(*sent[:300])
+        until(lambda: device.rows == 0, within_s=40)
+
+
+@pytest.mark.broker
 def test_a_message_stored_late_is_sent_though_later_ones_have_gone(tmp_path, mosquitto, collector):
     """Held back on a full disk, or overtaken by another thread between stamp and `put`."""
     with Device(tmp_path, at(mosquitto)) as device:

@@ -25,6 +25,7 @@ from fakes import tiny_bundle
 from real_broker import Mosquitto, until
 from systemd import Unit
 
+from edge.errors import BusyError
 from edge.outbox import Outbox
 
 pytestmark = [pytest.mark.slow, pytest.mark.broker]
@@ -126,7 +127,7 @@ class Site:
         """
         said = set(re.findall(r"alert (\w+) (?:stored|held) as", unit.log()))
         assert said
-        if unit.now.exit is not None:
+        with contextlib.suppress(BusyError):  # a service is running that will send them
             outbox = Outbox(self.state_dir / "outbox.db", max_bytes=64 << 20)
             said -= {row.id for row in outbox.waiting(after=0, limit=100_000)}
             outbox.close()
