@@ -29,7 +29,7 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     state_dir: str = "/var/lib/vedette"
     outbox_max_bytes: Annotated[int, Meta(ge=1_048_576)] = 256 * 1024 * 1024
-    health_interval_s: Annotated[float, Meta(gt=0.0)] = 10.0
+    health_interval_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 10.0
 
 
 class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str | None = None
     password_file: str | None = None
     keepalive_s: Annotated[int, Meta(ge=5)] = 30
-    resend_s: Annotated[float, Meta(gt=0.0)] = 5.0
+    resend_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 5.0
 
     def __post_init__(self) -> None:
         """Settle what depends on other keys."""
@@ -70,7 +70,7 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine: Literal["tflite", "onnx"] | None = None
     learn_windows: Annotated[int, Meta(ge=2)] | None = None
     score_interval_s: Annotated[float, Meta(ge=0.0)] = 10.0
-    sensor_alert_s: Annotated[float, Meta(gt=0.0)] = 30.0
+    sensor_alert_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 30.0
     gate: Limits = Limits()
 
 
