@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
         print(why)
         return 2
     why_no_sandbox = sandbox.enter(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     folder = Path(tempfile.mkdtemp(prefix="vedette-chaos-"))
     began_s = time.monotonic()
 

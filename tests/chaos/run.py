@@ -90,9 +90,9 @@ class Run:
         stop = threading.Event()
         watching = threading.Thread(target=self._count_copies, args=(stop,), daemon=True)
         watching.start()
-        number = 0
+        number, began_s = 0, time.monotonic()
         for step in self._steps:
-            time.sleep(step.pause_s)
+            time.sleep(max(began_s + step.at_s - time.monotonic(), 0.0))
             threads = []
             for planned in step.faults:
                 number += 1

@@ -28,10 +28,19 @@ class Planned:
 
 @dataclass(frozen=True)
 class Step:
-    """Faults that overlap; the next step begins when all of them are undone."""
+    """Faults that overlap; the next step begins when they are undone, and not before its time.
 
-    pause_s: float
+    Attributes:
+        at_s: after the beginning of the schedule; pauses make up for faults that took longer.
+    """
+
+    at_s: float
     faults: tuple[Planned, ...]
+
+    @property
+    def lasts_s(self) -> float:
+        """About how long."""
+        return max(fault.after_s + fault.kind.cost_s + fault.lasts_s for fault in self.faults)
 
 
 def draw(
@@ -51,6 +60,7 @@ def draw(
     chosen = [*kinds, *(rng.choice(kinds) for _ in range(count - len(kinds)))]
     rng.shuffle(chosen)
     steps: list[Step] = []
+    pauses: list[float] = []
     for kind in chosen:
         lasts_s = (kind.short_s if is_short else kind.full_s) * rng.uniform(0.7, 1.0)
         before = steps[-1].faults if steps else ()
@@ -61,9 +71,14 @@ def draw(
         after_s = rng.uniform(0.0, before[0].lasts_s * 0.8) if is_second else 0.0
         fault = Planned(kind, target, lasts_s, after_s, rng.getrandbits(32))
         if is_second:
-            steps[-1] = Step(steps[-1].pause_s, (*before, fault))
+            steps[-1] = Step(0.0, (*before, fault))
         else:
-            steps.append(Step(rng.random(), (fault,)))
-    busy_s = sum(max(f.after_s + f.kind.cost_s + f.lasts_s for f in step.faults) for step in steps)
-    scale = max(seconds - busy_s, 0.0) / sum(step.pause_s for step in steps)
-    return [Step(step.pause_s * scale, step.faults) for step in steps]
+            pauses.append(rng.random())
+            steps.append(Step(0.0, (fault,)))
+    scale = max(seconds - sum(step.lasts_s for step in steps), 0.0) / sum(pauses)
+    at_s = 0.0
+    for number, (step, pause) in enumerate(zip(steps, pauses, strict=True)):
+        at_s += pause * scale
+        steps[number] = Step(at_s, step.faults)
+        at_s += step.lasts_s
+    return steps
