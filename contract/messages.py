@@ -25,6 +25,7 @@ Name = Annotated[str, Meta(pattern=f"^{NAME.pattern}$", max_length=63)]
 Nanoseconds = Annotated[int, Meta(ge=0, le=_MAX_NS)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Text = Annotated[str, Meta(max_length=256)]
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class MessageError(ValueError):
@@ -65,6 +66,19 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Annotated[float, Meta(description="the operating point it was judged against")]
     hits: Annotated[Count, Meta(description="windows over the threshold among the last `of`")]
     of: Annotated[Count, Meta(description="windows looked back on")]
+    level: Annotated[
+        Literal["notice", "alarm"], Meta(description="`notice`: look at it; `alarm`: act")
+    ] = "alarm"
+    text: Annotated[
+        str, Meta(max_length=1000, description="what changed and by how much, in plain words")
+    ] = ""
+    severity: Annotated[
+        Literal["A", "B", "C", "D"] | None,
+        Meta(description="velocity zone of ISO 20816; null: the machine's class is not known"),
+    ] = None
+    evidence: Annotated[
+        Digest | None, Meta(description="SHA-256 of the evidence kept on the device")
+    ] = None
 
 
 class Sensor(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from contract.machine import Explanation, Machine
 from contract.messages import Body
 
 Array = npt.NDArray[Any]
@@ -240,6 +241,8 @@ class Workload:
         learn: (windows, detections, d) vectors of healthy windows -> arrays of the profile;
             None: nothing is learned on site.
         learn_windows: how many windows are learned from unless the device's config says otherwise.
+        explain: (window that raised, healthy windows' data, machine) -> why, for people; None:
+            its alerts say no more than their label.
     """
 
     name: str
@@ -252,3 +255,4 @@ class Workload:
     labels: tuple[str, ...] = ()
     learn: Callable[[Floats], dict[str, Array]] | None = None
     learn_windows: int = 0
+    explain: Callable[[Window, Sequence[Floats], Machine], Explanation] | None = None
