@@ -7,9 +7,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from contract import workloads
 from contract.manifest import MANIFEST
@@ -17,9 +18,16 @@ from edge.bundle import Bundle
 from edge.errors import VedetteError
 from export import device
 from training import datasets
-from training.datasets import DataError, DataSet
+from training.datasets import DataError, DataSet, Recording
 from training.metrics import Alarms, replay
+from training.protocols import Row
+from training.splits import SPLITS
+from training.watch import Watched
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+T = TypeVar("T")
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _EXAMPLE = """example:
   vedette evaluate machine_condition --data data/pronostia
@@ -33,7 +41,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         f"vedette {verb}",
         description="Run a bundle over a data set through the device's own code and measure it. "
-        "The data set is recognised by the name of its folder: " + ", ".join(datasets.names()),
+        "The data set is recognised by the name of its folder, or else by the files in it: "
+        + ", ".join(datasets.names()),
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,10 +66,13 @@ def main(verb: str, argv: Sequence[str]) -> int:
 
     try:
         dataset = datasets.open_folder(asked.data)
-        folder = asked.bundle or _default_bundle(asked.name)
-        bundle = Bundle.open(folder, asked.engine)
-        if bundle.workload.name != asked.name:
-            raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
+        bundle, about = None, {}
+        if dataset.needs_bundle or asked.bundle:
+            folder = asked.bundle or _default_bundle(asked.name)
+            bundle = Bundle.open(folder, asked.engine)
+            if bundle.workload.name != asked.name:
+                raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
+            about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
         found = evaluate(bundle, dataset)
     except (DataError, VedetteError, OSError) as error:
         return fail(verb, error)
@@ -74,20 +86,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
                 "dataset": dataset.name,
                 "workload": asked.name,
                 "metrics": found.metrics,
-                "bundle": str(folder),
-                "model_id": bundle.model_id,
-                "engine": bundle.engine,
-                "recordings": [
-                    {
-                        "name": one.recording.name,
-                        "split": found.splits[one.recording.name],
-                        "learn_windows": one.recording.learn_windows,
-                        "windows": len(one.recording),
-                        "first_alarm_fraction": one.first_alarm,
-                        "false_alarm_share_15_30": one.false_alarm_share,
-                    }
-                    for one in found.alarms
-                ],
+                **about,
+                "recordings": found.rows,
                 "seconds": round(found.seconds, 3),
             }
         )
@@ -100,51 +100,71 @@ class Evaluation:
 
     Attributes:
         metrics: of the data set's own protocol.
-        alarms: of each recording.
-        splits: by recording: `training`, `validation`, `test`, or `unseen` where the bundle was
-            made without it.
+        rows: one for each recording, all with the same keys.
         seconds: it took.
     """
 
     metrics: dict[str, float]
-    alarms: tuple[Alarms, ...]
-    splits: Mapping[str, str]
+    rows: tuple[Row, ...]
     seconds: float
 
 
-def evaluate(bundle: Bundle, dataset: DataSet) -> Evaluation:
-    """Every recording through the device's pipeline and policy, with a progress bar.
+def evaluate(bundle: Bundle | None, dataset: DataSet) -> Evaluation:
+    """The data set's own protocol, with a progress bar.
 
     Args:
-        bundle: opened, so verified.
+        bundle: opened, so verified; None where the data set needs none.
         dataset: what to measure on.
     """
     from training.console import progress
 
     start = time.monotonic()
-    alarms = []
     with progress() as bars:
-        task = bars.add_task(f"evaluating {dataset.name}", total=len(dataset.recordings), note="")
-        for recording in dataset.recordings:
-            bars.update(task, note=recording.name)
-            watched = device.watch(bundle, recording)
-            alarms.append(replay(bundle.workload, watched, bundle.manifest.operating_point))
-            bars.advance(task)
-        bars.update(task, note="")
-    return Evaluation(
-        dataset.measure(alarms),
-        tuple(alarms),
-        {r.name: _split_of(bundle, f"{dataset.name}/{r.name}") for r in dataset.recordings},
-        time.monotonic() - start,
-    )
+        measured = dataset.measure(_Bench(bundle, bars, dataset.name))
+    return Evaluation(measured.metrics, measured.rows, time.monotonic() - start)
 
 
-def _split_of(bundle: Bundle, group: str) -> str:
-    """Where a group was when the bundle was made."""
-    for which in ("training", "validation", "test"):
-        if group in bundle.manifest.data.get(which, "").split(", "):
-            return which
-    return "unseen"
+@dataclass(frozen=True)
+class _Bench:
+    """A bundle on the test bench: what `training.protocols.Bench` asks for.
+
+    Attributes:
+        bundle: runs the recordings; None where the data set needs none.
+        bars: show a person how far it is.
+        name: of the data set.
+    """
+
+    bundle: Bundle | None
+    bars: Progress
+    name: str
+
+    def watch(self, recording: Recording) -> Watched:
+        """A recording through the bundle as on a device."""
+        assert self.bundle is not None, "a data set whose protocol runs recordings needs a bundle"
+        return device.watch(self.bundle, recording)
+
+    def alarms(self, recording: Recording) -> Alarms:
+        """As `watch`, and what the policy says."""
+        watched = self.watch(recording)
+        assert self.bundle is not None
+        return replay(self.bundle.workload, watched, self.bundle.manifest.operating_point)
+
+    def split_of(self, recording: Recording) -> str:
+        """Where the recording was when the bundle was made."""
+        group = f"{recording.dataset}/{recording.name}"
+        for which in SPLITS:
+            if self.bundle and group in self.bundle.manifest.data.get(which, "").split(", "):
+                return which
+        return "unseen"
+
+    def each(self, things: Sequence[T], named: Callable[[T], str]) -> Iterable[T]:
+        """The same things, beside a bar."""
+        task = self.bars.add_task(f"evaluating {self.name}", total=len(things), note="")
+        for thing in things:
+            self.bars.update(task, note=named(thing))
+            yield thing
+            self.bars.advance(task)
+        self.bars.update(task, note="")
 
 
 def _default_bundle(name: str) -> Path:
@@ -170,28 +190,26 @@ def _default_bundle(name: str) -> Path:
 
 
 def _show(found: Evaluation, dataset: DataSet) -> None:
-    """A line per recording; those the bundle was made with are marked, for they flatter it."""
+    """A line per recording; a `split` tells those the bundle was made with: they flatter it."""
     from rich.table import Table
 
     from training.console import console
 
     table = Table(title=f"{dataset.name}, {found.seconds:.1f} s", title_justify="left")
-    for heading in ("recording", "known to the bundle", "found"):
-        table.add_column(heading)
-    table.add_column("first alarm, % of life", justify="right")
-    table.add_column("in alarm at 15-30 %, % of windows", justify="right")
-    for one in found.alarms:
-        first = one.first_alarm
-        table.add_row(
-            one.recording.name,
-            {"test": "test only", "unseen": "no"}.get(
-                found.splits[one.recording.name], found.splits[one.recording.name]
-            ),
-            "yes" if first is not None else "no",
-            "-" if first is None else f"{100 * first:.0f}",
-            f"{100 * one.false_alarm_share:.1f}",
-        )
+    for key in found.rows[0] if found.rows else ():
+        is_text = isinstance(found.rows[0][key], str)
+        table.add_column(key.replace("_", " "), justify="left" if is_text else "right")
+    for row in found.rows:
+        table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
+
+
+def _cell(value: str | float | bool | None) -> str:  # noqa: FBT001
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

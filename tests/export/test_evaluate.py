@@ -75,7 +75,7 @@ def test_a_bundle_of_another_revision_is_refused(copied, unseen, capsys):
 
 def test_an_unknown_data_set_is_one_line(tmp_path, capsys):
     assert main("evaluate", ["machine_condition", "--data", str(tmp_path / "attic")]) == 1
-    assert "no reader for a data set called 'attic'; fix:" in capsys.readouterr().err
+    assert "no reader for a data set called 'attic', nor" in capsys.readouterr().err
 
 
 def test_an_unknown_workload_is_wrong_usage(tmp_path):

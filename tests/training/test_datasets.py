@@ -39,6 +39,17 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
         datasets.open_folder(tmp_path / "elsewhere")
 
 
+def test_files_are_recognised_in_a_folder_of_another_name(pronostia):
+    kept_aside = pronostia.rename(pronostia.with_name("kept_aside"))
+    assert datasets.open_folder(kept_aside).name == "pronostia"
+
+
+def test_a_folder_of_unknown_files_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing measured")
+    with pytest.raises(DataError, match=r"no reader .*, nor for the files in it; fix:"):
+        datasets.open_folder(tmp_path)
+
+
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         datasets.open_folder(tmp_path / "pronostia")

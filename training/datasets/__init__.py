@@ -1,7 +1,7 @@
-"""Data sets. A file in this folder IS a data set, recognised by the name of its folder.
+"""Data sets. A file in this folder IS a data set, recognised by its folder's name or by its files.
 
-Such a file defines `open_folder(folder) -> DataSet`. Data that can only be made lies in
-`synthetic/`.
+Such a file defines `is_here(folder) -> bool`, whether the files in a folder are of its kind, and
+`open_folder(folder) -> DataSet`. Data that can only be made lies in `synthetic/`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from contract.spec import Floats, Window
 
 if TYPE_CHECKING:
-    from training.metrics import Alarms
+    from training.protocols import Bench, Measured
 
 
 class DataError(ValueError):
@@ -60,17 +61,20 @@ class DataSet:
 
     Attributes:
         name: of the data set.
-        recordings: sorted by name.
+        recordings: sorted by name; empty where the set holds no raw windows of one machine after
+            another, so that nothing can be trained on it.
         licence: what its authors allow and how they want to be cited.
         shareable: whether raw windows of it may travel inside a bundle.
-        measure: what the alarms of every recording amount to, by metric.
+        measure: the protocol: a device on the test bench -> metrics, and a row per recording.
+        needs_bundle: whether the protocol runs recordings through a bundle.
     """
 
     name: str
     recordings: tuple[Recording, ...]
     licence: str
     shareable: bool
-    measure: Callable[[Sequence[Alarms]], dict[str, float]]
+    measure: Callable[[Bench], Measured]
+    needs_bundle: bool = True
 
     @property
     def digest(self) -> str:
@@ -85,19 +89,41 @@ def names() -> list[str]:
 
 
 def open_folder(folder: Path) -> DataSet:
-    """The data set in `folder`, recognised by the folder's name.
+    """The data set in `folder`, recognised by the folder's name, or else by the files in it.
 
     Raises:
-        DataError: no such folder, no reader for its name, or its files are damaged.
+        DataError: no such folder, no reader for it, or its files are damaged.
     """
-    name = folder.resolve().name
-    if name not in names():
-        raise DataError(
-            f"no reader for a data set called {name!r}; fix: name the folder one of "
-            f"{', '.join(names())}, or add training/datasets/{name}.py"
-        )
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; fix: give the folder that holds the files")
-    dataset = importlib.import_module(f"{__name__}.{name}").open_folder(folder)
+    dataset = _reader(folder).open_folder(folder)
     assert isinstance(dataset, DataSet)
     return dataset
+
+
+def _reader(folder: Path) -> ModuleType:
+    """The module that reads `folder`."""
+    name = folder.resolve().name
+    if name not in names() and not folder.is_dir():
+        raise DataError(_no_reader(name))
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; fix: give the folder that holds the files")
+    if name in names():
+        return _module(name)
+    fitting = [one for one in names() if _module(one).is_here(folder)]
+    if len(fitting) > 1:
+        raise DataError(
+            f"{folder}: may be {' or '.join(fitting)}; fix: give the folder the right name"
+        )
+    if not fitting:
+        raise DataError(_no_reader(name))
+    return _module(fitting[0])
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def _no_reader(name: str) -> str:
+    return (
+        f"no reader for a data set called {name!r}, nor for the files in it; fix: name the folder "
+        f"one of {', '.join(names())}, or add training/datasets/{name}.py"
+    )

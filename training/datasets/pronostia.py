@@ -21,12 +21,18 @@ from contract.lives import LEARN_SHARE, healthy_start
 from contract.spec import Array, Window
 from training.datasets import DataError, DataSet, Recording
 from training.metrics import run_to_failure
+from training.protocols import over_lives
 
 LICENCE = (
     "IEEE PHM 2012 challenge data, FEMTO-ST Institute; licence unstated by its distributors, who "
     "ask to cite P. Nectoux et al., PRONOSTIA, IEEE PHM 2012"
 )
 _KEYS = ("acc", "scale", "fs", "index", "n_total", "interval_s")
+
+
+def is_here(folder: Path) -> bool:
+    """Whether the files in `folder` look like these."""
+    return any(folder.glob("bearing*.npz"))
 
 
 def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
@@ -42,12 +48,13 @@ def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
     files = sorted(folder.glob("bearing*.npz"))
     if not files:
         raise DataError(f"{folder}: no bearing*.npz in it; fix: copy the data set there again")
+    recordings = tuple(_read(file, learn_share) for file in files)
     return DataSet(
         name="pronostia",
-        recordings=tuple(_read(file, learn_share) for file in files),
+        recordings=recordings,
         licence=LICENCE,
         shareable=False,
-        measure=run_to_failure,
+        measure=partial(over_lives, recordings, run_to_failure),
     )
 
 

@@ -12,6 +12,7 @@ from contract.ops.simulate import RunToFailure
 from contract.spec import Window
 from training.datasets import DataSet, Recording
 from training.metrics import run_to_failure
+from training.protocols import over_lives
 
 NAME = "simulated"
 
@@ -24,15 +25,16 @@ def simulate(machines: int, *, seed: int, windows: int = 200) -> DataSet:
         seed: makes the set; the same seed makes the same machines.
         windows: per life, ten seconds apart.
     """
+    recordings = tuple(
+        _record(RunToFailure(seed=seed * 1_000_003 + number, windows=windows), number)
+        for number in range(machines)
+    )
     return DataSet(
         name=NAME,
-        recordings=tuple(
-            _record(RunToFailure(seed=seed * 1_000_003 + number, windows=windows), number)
-            for number in range(machines)
-        ),
+        recordings=recordings,
         licence="simulated by this project, free of rights",
         shareable=True,
-        measure=run_to_failure,
+        measure=partial(over_lives, recordings, run_to_failure),
     )
 
 
