@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from contract import workloads
+from contract import npz, workloads
 from contract.fold import fold
 from contract.manifest import GOLDEN, Manifest
 from contract.spec import Array, Detections, Engine, Floats, Stage, Window, Workload
-from edge import bundle_files, engines, npz
+from edge import bundle_files, engines
 from edge.bundle_files import Files
 from edge.errors import BundleError, EngineError
 from edge.pipeline import run_rows

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from contract import npz
 from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
-from edge import npz
 from edge.errors import SourceError
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from contract import npz
 from contract.spec import Array, Floats, Window
-from edge import npz
 from edge.errors import SourceError
 from edge.sources import Pace
 from edge.windowing import Windower

@@ -20,9 +20,9 @@ import numpy as np
 from fakes import tiny_bundle
 from fuzz import fuzz_manifest, tree
 
-from contract import manifest
+from contract import manifest, npz
 from contract.manifest import GOLDEN, MANIFEST
-from edge import npz, onnx_file
+from edge import onnx_file
 from edge.bundle import Bundle
 from edge.errors import BundleError
 
