@@ -18,14 +18,15 @@ from msgspec import Meta
 
 MAX_PAYLOAD_BYTES = 128 * 1024
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_RESERVED = ("command", "result", "evidence")
+_RESERVED = ("result",)  # beside the kinds
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _MAX_NS = 2**63 - 1
 
 Name = Annotated[str, Meta(pattern=f"^{NAME.pattern}$", max_length=63)]
 Nanoseconds = Annotated[int, Meta(ge=0, le=_MAX_NS)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Text = Annotated[str, Meta(max_length=256)]
-Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, Meta(pattern=f"^{_DIGEST.pattern}$")]
 
 
 class MessageError(ValueError):
@@ -135,6 +136,9 @@ class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
     bundle_refused: Annotated[
         Text | None, Meta(description="why the newest bundle was refused; the one before it serves")
     ] = None
+    evidence_lost: Annotated[
+        Count, Meta(description="alerts raised without words or evidence, though they could have")
+    ] = 0
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,13 +188,26 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """To a device. `ack` names messages the collector has committed."""
+    """To a device. `ack` names messages the collector has committed, `evidence` what is wanted."""
 
     name: Name
-    ids: Annotated[list[Text], Meta(description="for `ack`: message ids")] = []
+    ids: Annotated[
+        list[Text], Meta(description="for `ack`: message ids; for `evidence`: SHA-256 of each")
+    ] = []
 
 
-Body = Alert | Sensor | Reading | Score | Health | Status | Command
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """On request: a part of what an alert was raised on, small enough for any broker."""
+
+    sha256: Annotated[Digest, Meta(description="of all parts joined: `evidence` of the alert")]
+    part: Annotated[Count, Meta(description="number of this part, from 0")]
+    parts: Annotated[
+        Count, Meta(description="how many there are; 0: the device has it no longer, or never had")
+    ]
+    content: Annotated[bytes, Meta(description="of this part")]
+
+
+Body = Alert | Sensor | Reading | Score | Health | Status | Command | Evidence
 
 KINDS: dict[str, type[Body]] = {
     "alert": Alert,
@@ -200,12 +217,14 @@ KINDS: dict[str, type[Body]] = {
     "health": Health,
     "status": Status,
     "command": Command,
+    "evidence": Evidence,
 }
 PIPELINE_KINDS = ("alert", "sensor", "reading", "score")
 # through the outbox, QoS 1, acknowledged by id
 STORED_KINDS = ("alert", "sensor", "reading", "health")
 PRECIOUS_KINDS = ("alert", "sensor")  # never given up for space
 _KIND_OF = {body: kind for kind, body in KINDS.items()}
+_LAST_PART = {"command": "name", "evidence": "sha256"}  # of the topic, after the kind
 
 
 class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -240,7 +259,7 @@ class Address:
         return "/" + "/".join(filter(None, (self.prefix, self.device, self.pipeline)))
 
     def topic(self, kind: str, name: str = "") -> str:
-        """The MQTT topic of a message of this kind; `name` only for commands."""
+        """The MQTT topic of a message of this kind; `name` of a command, SHA-256 of evidence."""
         return "/".join(filter(None, (self.source[1:], kind, name)))
 
 
@@ -277,15 +296,15 @@ def check_name(name: str) -> str | None:
 
 
 def subscriptions(prefix: str) -> tuple[str, ...]:
-    """Topic filters that together carry everything a collector stores."""
+    """Topic filters that together carry everything a collector stores or asks for."""
     pipeline = tuple(f"{prefix}/+/+/{kind}" for kind in PIPELINE_KINDS)
-    return (*pipeline, f"{prefix}/+/health", f"{prefix}/+/status")
+    return (*pipeline, f"{prefix}/+/health", f"{prefix}/+/status", f"{prefix}/+/evidence/+")
 
 
 def encode(body: Body, address: Address, stamp: Stamp) -> Encoded:
     """Topic and bytes of one message, under a fresh id."""
     kind = _KIND_OF[type(body)]
-    name = body.name if isinstance(body, Command) else ""
+    name = getattr(body, _LAST_PART[kind]) if kind in _LAST_PART else ""
     data = {**msgspec.to_builtins(stamp), **msgspec.to_builtins(body)}
     event = CloudEvent(
         specversion="1.0",
@@ -316,7 +335,9 @@ def parse_topic(topic: str, *, prefix: str) -> tuple[Address, str]:
     match parts:
         case [device, "command", _]:
             address, kind = Address(prefix, device), "command"
-        case [device, kind] if kind in KINDS and kind not in PIPELINE_KINDS:
+        case [device, "evidence", sha256] if _DIGEST.fullmatch(sha256):
+            address, kind = Address(prefix, device), "evidence"
+        case [device, kind] if kind in KINDS and kind not in (*PIPELINE_KINDS, *_LAST_PART):
             address = Address(prefix, device)
         case [device, pipeline, kind] if kind in PIPELINE_KINDS:
             address = Address(prefix, device, pipeline)
@@ -348,4 +369,6 @@ def decode(topic: str, payload: bytes, *, prefix: str) -> Message:
         raise MessageError(f"type {event.type!r} under a topic of kind {kind!r}")
     if kind != "command" and event.source != address.source:
         raise MessageError(f"source {event.source!r} under the topic of {address.source!r}")
+    if isinstance(body, Evidence) and not topic.endswith(f"/{body.sha256}"):
+        raise MessageError(f"evidence {body.sha256} under the topic of another")
     return Message(address, kind, event.id, stamp, body, event.replayed)

@@ -32,7 +32,9 @@ _PARAMETERS = {
     "device": "Name of the device, `device.name` in its file. It writes below its own name only.",
     "pipeline": "Name of a pipeline, one source watched by one bundle; `pipeline.name`.",
     "name": "Name of the command; the body repeats it.",
+    "sha256": "SHA-256 of the evidence that was asked for, 64 hex digits; the body repeats it.",
 }
+_LAST_PART = {"command": "{name}", "evidence": "{sha256}"}
 _PLACES = Address("{prefix}", "{device}"), Address("{prefix}", "{device}", "{pipeline}")
 
 
@@ -153,7 +155,7 @@ def _server() -> dict[str, Any]:
 
 
 def _channel(kind: str) -> dict[str, Any]:
-    address = _PLACES[kind in PIPELINE_KINDS].topic(kind, "{name}" if kind == "command" else "")
+    address = _PLACES[kind in PIPELINE_KINDS].topic(kind, _LAST_PART.get(kind, ""))
     return {
         "address": address,
         "messages": {kind: {"$ref": f"#/components/messages/{kind}"}},

@@ -19,6 +19,7 @@ from contract.messages import (
     Address,
     Alert,
     Command,
+    Evidence,
     Health,
     MessageError,
     OutboxHealth,
@@ -45,6 +46,7 @@ STAMPS = st.builds(
     clock_synced=st.booleans(),
     window=st.none() | COUNTS,
 )
+DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 BY_TEXT = {"keys": TEXTS, "max_size": 3}
 BODIES = {
     "alert": st.builds(
@@ -56,6 +58,10 @@ BODIES = {
         threshold=FLOATS,
         hits=COUNTS,
         of=COUNTS,
+        level=st.sampled_from(["notice", "alarm"]),
+        text=TEXTS,
+        severity=st.none() | st.sampled_from("ABCD"),
+        evidence=st.none() | DIGESTS,
     ),
     "reading": st.builds(Reading, workload=TEXTS, label=TEXTS, score=FLOATS),
     "score": st.builds(Score, workload=TEXTS, label=TEXTS, score=FLOATS, threshold=FLOATS),
@@ -69,6 +75,13 @@ BODIES = {
     ),
     "status": st.builds(Status, state=st.sampled_from(["online", "stopped", "offline"])),
     "command": st.builds(Command, name=NAMES, ids=st.lists(TEXTS, max_size=4)),
+    "evidence": st.builds(
+        Evidence,
+        sha256=DIGESTS,
+        part=COUNTS,
+        parts=COUNTS,
+        content=st.binary(max_size=40),
+    ),
     "health": st.builds(
         Health,
         version=TEXTS,
@@ -89,6 +102,7 @@ BODIES = {
                 latency_ms=st.dictionaries(values=FLOATS, **BY_TEXT),
                 sensor=st.none() | TEXTS,
                 bundle_refused=st.none() | TEXTS,
+                evidence_lost=COUNTS,
             ),
             **BY_TEXT,
         ),
@@ -316,7 +330,24 @@ def test_a_command_may_come_from_anybody():
     assert got.body == Command(name="ack", ids=["a"])
 
 
-@pytest.mark.parametrize("name", [*KINDS, "result", "evidence"])
+def test_evidence_lies_under_its_own_hash():
+    """A device cannot answer for other evidence than the one it names, nor under another's name."""
+    body = Evidence(sha256="ab" * 32, part=0, parts=1, content=b"\x00\xff")
+    sent = messages.encode(body, Address("vedette", "pump-1"), STAMP)
+    assert sent.topic == "vedette/pump-1/evidence/" + "ab" * 32
+    assert messages.decode(sent.topic, sent.payload, prefix="vedette").body == body
+    for topic in (
+        "vedette/pump-1/evidence/" + "cd" * 32,
+        "vedette/pump-2/evidence/" + "ab" * 32,
+        "vedette/pump-1/evidence/" + "AB" * 32,
+        "vedette/pump-1/evidence/x",
+        "vedette/pump-1/evidence",
+    ):
+        with pytest.raises(MessageError):
+            messages.decode(topic, sent.payload, prefix="vedette")
+
+
+@pytest.mark.parametrize("name", [*KINDS, "result"])
 def test_words_of_the_topics_are_reserved(name):
     """A device called `health` would be a message."""
     assert "topics" in (messages.check_name(name) or "")
@@ -347,7 +378,7 @@ def test_subscriptions_carry_every_kind_a_collector_wants():
 
     for kind in KINDS.keys() - {"command"}:
         address = Address("vedette", "pump-1", "bearing" if kind in PIPELINE_KINDS else None)
-        topic = address.topic(kind)
+        topic = address.topic(kind, "ab" * 32 if kind == "evidence" else "")
         assert sum(matches(p, topic) for p in messages.subscriptions("vedette")) == 1
     assert not any(
         matches(p, "vedette/pump-1/command/ack") for p in messages.subscriptions("vedette")

@@ -12,6 +12,7 @@ from contract.messages import (
     Address,
     Alert,
     Command,
+    Evidence,
     Health,
     MessageError,
     OutboxHealth,
@@ -66,6 +67,7 @@ BODIES = {
     ),
     "status": Status(state="online"),
     "command": Command(name="ack", ids=["a" * 32]),
+    "evidence": Evidence(sha256="ab" * 32, part=0, parts=2, content=b"PK"),
 }
 
 
@@ -248,6 +250,7 @@ def test_asyncapi_address_is_the_topic_of_the_code(kind):
     """Parameters filled in, the channel is the topic a message is sent under."""
     topic, _ = encoded(kind)
     names = {"prefix": "vedette", "device": "press-07", "pipeline": "spindle", "name": "ack"}
+    names["sha256"] = "ab" * 32
     channel = schema.asyncapi()["channels"][kind]
     assert channel["address"].format(**names) == topic
     assert all("{" + name + "}" in channel["address"] for name in channel["parameters"])
@@ -268,6 +271,7 @@ def test_asyncapi_says_who_sends_how():
         "device-sends-score": (0, False),
         "device-sends-health": (1, False),
         "device-sends-status": (1, True),
+        "device-sends-evidence": (1, False),
         "collector-sends-command": (1, False),
     }
 
