@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import namedtuple
+from types import SimpleNamespace
 
 import pytest
 
@@ -65,14 +65,13 @@ def test_what_can_never_fit_is_refused_and_nothing_goes_for_it(folder):
 
 def test_the_disk_is_left_to_others(folder, monkeypatch):
     """Old files go to keep it free; where that does not help nothing is put."""
-    usage = namedtuple("usage", "free")
     shelf = Shelf(folder, max_bytes=1000, spare_bytes=100)
     shelf.put(b"old")
     free = iter([50, 103])
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(next(free)))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=next(free)))
     new = shelf.put(b"new")
     assert kept(folder) == [new]
-    monkeypatch.setattr("shutil.disk_usage", lambda _: usage(102))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=102))
     with pytest.raises(OSError, match="No space left"):
         shelf.put(b"one")
 
