@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from contract.machine import Machine
 from contract.messages import check_name
 from contract.tls import is_loopback
 from edge import sources
@@ -30,6 +31,7 @@ class Device(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state_dir: str = "/var/lib/vedette"
     outbox_max_bytes: Annotated[int, Meta(ge=1_048_576)] = 256 * 1024 * 1024
     health_interval_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 10.0
+    evidence_max_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
 
 
 class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +74,7 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score_interval_s: Annotated[float, Meta(ge=0.0)] = 10.0
     sensor_alert_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 30.0
     gate: Limits = Limits()
+    machine: Machine = Machine()
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +161,7 @@ def _known_keys(key: str, value: Any) -> list[str]:
         "mqtt": Mqtt,
         "pipeline": PipelineConfig,
         "pipelinegate": Limits,
+        "pipelinemachine": Machine,
         "": DeviceConfig,
     }
     return list(structs.get(name, DeviceConfig).__struct_fields__)

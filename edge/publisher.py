@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import msgspec
 from paho.mqtt import client as paho
@@ -30,6 +31,7 @@ from contract.messages import (
 )
 from contract.tls import expiry_warning
 from edge import tls
+from edge.answers import Answers
 from edge.clock import Clock
 from edge.config import Mqtt
 from edge.in_flight import InFlight
@@ -44,6 +46,7 @@ _ANNOUNCED_AT_ONCE = 64
 _UNANSWERED = 512
 _MAX_SCORES = 1024
 _GOODBYE_S = 1.0
+_TURN_S = 0.5  # of the loop, when nothing happens
 _ANSWER_S = 10.0  # from CONNECT to the broker's word
 
 
@@ -57,8 +60,23 @@ class Publisher:
         scores_dropped: scores not sent because the broker was away.
     """
 
-    def __init__(self, config: Mqtt, device: str, outbox: Outbox | Queue, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Mqtt,
+        device: str,
+        outbox: Outbox | Queue,
+        clock: Clock,
+        *,
+        read_evidence: Callable[[str], bytes | None] = lambda _: None,
+    ) -> None:
         """Reads password, key and certificates now, so that a bad one is known at the start.
+
+        Args:
+            config: the `[mqtt]` table.
+            device: its name.
+            outbox: what is to be sent.
+            clock: stamps the status.
+            read_evidence: bytes of a file by their SHA-256; None: not there.
 
         Raises:
             ConfigError: one of them cannot be used.
@@ -76,6 +94,7 @@ class Publisher:
         self._wake_in.setblocking(False)
         self._acknowledged: list[str] = []
         self._in_flight = InFlight(resend_s=config.resend_s)
+        self._answers = Answers(read_evidence)
         self._id_of: dict[int, str] = {}  # by packet number, until the broker has answered
         self._newest = 0  # the highest number sent
         self._announced: set[int] = set()  # sent once beside the books
@@ -130,6 +149,7 @@ class Publisher:
                 if (sock := client.socket()) is not None:
                     sock.close()  # the client itself only closes what the other side has ended
                 self._bury(self._in_flight.disconnected(time.monotonic()))
+                self._answers.forget()
             if self.is_connected:
                 pause_s = 0.5
             self.is_connected = False
@@ -146,7 +166,7 @@ class Publisher:
             writers = [sock] if client.want_write() else []
             # what TLS has decrypted already is no longer on the socket, where select would see it
             is_pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-            wait_s = 0.0 if is_pending else 0.5
+            wait_s = 0.0 if is_pending else self._wait_s()
             readable, writable, _ = select.select([sock, self._wake_out], writers, [], wait_s)
             if self._wake_out in readable:
                 self._wake_out.recv(4096)
@@ -168,6 +188,11 @@ class Publisher:
                     return
             elif stop.is_set():
                 return
+
+    def _wait_s(self) -> float:
+        """Until there may be something to do of our own; the broker's answer wakes us as well."""
+        now_s = time.monotonic()
+        return _TURN_S if self._id_of else self._answers.wait_s(now_s, most=_TURN_S)
 
     def _version_hint(self) -> str:
         """Brokers that know no MQTT 5 hang up without a word, or say nothing at all."""
@@ -199,6 +224,16 @@ class Publisher:
         while self._scores:
             score = self._scores.popleft()
             client.publish(score.topic, score.payload, qos=0)
+        self._answer(client)
+
+    def _answer(self, client: paho.Client) -> None:
+        """Send a part of what was asked for, once the broker has everything that goes before it."""
+        if self._id_of:
+            return
+        if part := self._answers.next(time.monotonic()):
+            encoded = messages.encode(part, self._address, self._clock.unordered())
+            sent = client.publish(encoded.topic, encoded.payload, qos=1)
+            self._id_of[sent.mid] = f"evidence {part.sha256}"
 
     def _announce(self, client: paho.Client) -> None:
         """Send new rows once, for those who listen to the broker alone, while nobody acknowledges.
@@ -298,8 +333,11 @@ class Publisher:
         except MessageError as error:
             log.warning("command on %s passed over: %s", message.topic, error)
             return
-        if isinstance(command.body, Command) and command.body.name == "ack":
-            self._acknowledged += command.body.ids
+        match command.body:
+            case Command(name="ack", ids=ids):
+                self._acknowledged += ids
+            case Command(name="evidence", ids=ids):
+                self._answers.ask(ids)
 
     def _on_publish(
         self,

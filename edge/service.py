@@ -13,6 +13,7 @@ from typing import Any
 
 from contract import messages
 from contract.messages import PRECIOUS_KINDS, Address, Encoded, Health
+from contract.shelf import Shelf
 from edge import health, proof
 from edge.activate import open_or_previous
 from edge.bundle import Bundle
@@ -22,6 +23,7 @@ from edge.notify import notify, watchdog_s
 from edge.outbox import Outbox, OutboxFullError
 from edge.publisher import Publisher
 from edge.queue import Queue
+from edge.recorder import Recorder
 from edge.serving import Serving
 from edge.watcher import Watcher
 
@@ -33,6 +35,7 @@ _END_S = 5.0  # when an orderly end takes longer, the kernel makes one
 _PUBLISHER_STALL_S = 60.0
 _PROOF_S = 4 * proof.TIME_S  # a bundle, the one before it, and both loaded
 _DISK_S = 5.0  # between two tries to open the outbox
+_SPARE_BYTES = 16 * 1024 * 1024  # of the disk: evidence never takes what alerts may need
 
 
 class Service:
@@ -55,13 +58,25 @@ class Service:
         self._state_dir = base / device.state_dir
         self._queue = Queue(_open_outbox(self._state_dir / "outbox.db", device.outbox_max_bytes))
         self._clock = Clock(first_seq=self._queue.last_seq + 1)
-        self._publisher = Publisher(config.mqtt, device.name, self._queue, self._clock)
+        shelf = Shelf(
+            self._state_dir / "evidence",
+            max_bytes=device.evidence_max_bytes,
+            spare_bytes=_SPARE_BYTES,
+        )
+        self._publisher = Publisher(
+            config.mqtt, device.name, self._queue, self._clock, read_evidence=shelf.get
+        )
         self._address = Address(config.mqtt.prefix, device.name)
+        addresses = {
+            pipeline.name: Address(config.mqtt.prefix, device.name, pipeline.name)
+            for pipeline in config.pipeline
+        }
         self._watchers = [
             Watcher(
                 pipeline,
                 Serving(pipeline, bundle, refused, state_dir=self._state_dir, base=base),
-                address=Address(config.mqtt.prefix, device.name, pipeline.name),
+                Recorder(pipeline.machine, addresses[pipeline.name], shelf),
+                address=addresses[pipeline.name],
                 clock=self._clock,
                 send=self.send,
                 send_score=self._publisher.send_score,

@@ -10,8 +10,10 @@ from edge.activate import open_or_previous, open_previous
 from edge.bundle import Bundle
 from edge.config import PipelineConfig
 from edge.errors import BundleError, EngineError, OutputError
+from edge.healthy import HealthyWindows
 from edge.pipeline import Pipeline
 from edge.profile import ProfileMemory
+from edge.trend import Trend
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ class Serving:
         refused: why a newer bundle is not; None: there is none.
         pipeline: windows to detections.
         policy: detections to messages.
+        healthy: raw windows of those the profile was learned from.
+        trend: of the scores under this bundle.
     """
 
     def __init__(
@@ -50,10 +54,13 @@ class Serving:
         self._config = config
         self._place = base / config.bundle
         self._profile = state_dir / f"{config.name}.profile.npz"
+        self._state_dir = state_dir
         self._good = self._bad = self._failures = 0
         self.bundle, self.refused = bundle, refused
         self.pipeline = Pipeline(bundle.workload, bundle.engines, self._memory())
         self.policy = bundle.workload.policy(bundle.manifest.operating_point)
+        self.healthy = self._healthy()
+        self.trend = Trend()
 
     def __call__(self, window: Window) -> Detections:
         """Judged detections of one window; none while the pipeline is still learning.
@@ -62,6 +69,8 @@ class Serving:
             OutputError: this window cannot be judged.
             EngineError: inference failed, or too many windows in a row could not be judged.
         """
+        memory = self.pipeline.memory
+        number = memory.gathered if memory.profile is None else None
         try:
             found = self.pipeline(window)
         except OutputError as error:
@@ -71,6 +80,11 @@ class Serving:
             raise EngineError(f"{self._bad} windows in a row: {error}") from error
         self._good += 1
         self._bad = 0
+        if self.bundle.workload.explain is not None:
+            if number is not None:
+                self.healthy.keep(number, window)
+            else:
+                self.healthy.save_again()
         return found
 
     def recover(self, error: EngineError) -> None:
@@ -112,8 +126,17 @@ class Serving:
         self.bundle, self.refused = bundle, refused
         memory = memory if is_same else self._memory()
         self.pipeline = Pipeline(bundle.workload, bundle.engines, memory)
+        if not is_same:
+            self.healthy, self.trend = self._healthy(), Trend()
         self.policy = bundle.workload.policy(point)
         self.policy.resume(state)
+
+    def _healthy(self) -> HealthyWindows:
+        memory = self.pipeline.memory
+        name = f"{self._config.name}.healthy.{self.bundle.model_id}.npz"
+        return HealthyWindows(
+            self._state_dir / name, learned=memory.gathered, learn_windows=memory.learn_windows
+        )
 
     def _memory(self) -> ProfileMemory:
         workload = self.bundle.workload

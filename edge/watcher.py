@@ -19,6 +19,7 @@ from edge.clock import Clock
 from edge.config import PipelineConfig
 from edge.errors import EngineError, OutputError, SourceError
 from edge.gates.rate import RateGate
+from edge.recorder import Recorder
 from edge.serving import Serving
 from edge.trouble import SourceTime, Trouble
 
@@ -53,6 +54,7 @@ class Watcher:
         self,
         config: PipelineConfig,
         serving: Serving,
+        recorder: Recorder,
         *,
         address: Address,
         clock: Clock,
@@ -65,6 +67,7 @@ class Watcher:
         Args:
             config: the `[[pipeline]]` table.
             serving: judges the windows.
+            recorder: says why an alert is raised.
             address: of the device's pipeline.
             clock: stamps the messages.
             send: takes what must not be lost.
@@ -83,6 +86,7 @@ class Watcher:
         self._send_score = send_score
         self._base = base
         self._serving = serving
+        self._recorder = recorder
         spec = serving.bundle.workload.input
         self._trouble = Trouble(
             workload=serving.bundle.workload.name,
@@ -91,6 +95,7 @@ class Watcher:
         )
         self._sensor_name = f"{config.name}.sensor"  # no pipeline has a dot in its name
         self._time = SourceTime()
+        self._now_s = 0.0  # of the window in hand, by that time
         self._is_camera = isinstance(spec, ImageSpec)
         # recorded time that passes at another speed says nothing about a sample rate
         is_real_time = getattr(config.source, "speed", 1.0) == 1.0
@@ -177,6 +182,7 @@ class Watcher:
             },
             sensor=self._trouble.reason,
             bundle_refused=self._serving.refused,
+            evidence_lost=self._recorder.lost,
         )
 
     def _watch(self) -> None:
@@ -195,6 +201,7 @@ class Watcher:
                 log.debug("%s: %s", self.name, error)
                 self.dropped["output_not_finite"] += 1
                 continue
+            self._follow(found)
             if bodies := self._serving.policy.update(found, window.t_ns):
                 self._tell(bodies, window)
             self._score(found, window)
@@ -218,7 +225,8 @@ class Watcher:
         is_late = self._is_camera and now_s - before_s > _GAP_HOPS * hop_s
         # a slow camera is still better than none: its pictures are judged
         trouble = reason or ("rate_drop" if is_late else None)
-        self._note(self._time.at(now_s, window.t_ns / 1e9), trouble, window)
+        self._now_s = self._time.at(now_s, window.t_ns / 1e9)
+        self._note(self._now_s, trouble, window)
         return reason is None
 
     def _miss(self, windows: int, now_s: float) -> None:
@@ -256,10 +264,16 @@ class Watcher:
             messages.encode(
                 body, self._address, self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
             )
-            for body in bodies
+            for body in self._recorder(bodies, window, self._serving, self._now_s)
         ]
         self._send(*encoded, states={self.name: self._serving.policy.state()})
         self.alerts += sum(isinstance(body, Alert) for body in bodies)
+
+    def _follow(self, found: Detections) -> None:
+        if found:
+            point = self._serving.bundle.manifest.operating_point
+            worst = max(detection.score for detection in found)
+            self._serving.trend.note(self._now_s, worst, calm_below=point.clear_threshold)
 
     def _score(self, found: Detections, window: Window) -> None:
         now_s = time.monotonic()

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from contract import manifest, workloads
+from contract.machine import Machine
 from contract.manifest import GOLDEN, MANIFEST, Manifest, ModelFile, Tensor
-from contract.messages import Encoded
+from contract.messages import Address, Encoded
+from contract.shelf import Shelf
 from contract.spec import Detection, Floats, OperatingPoint, Profile, SignalSpec, Stage, Window
 from contract.spec import Workload as WorkloadSpec
+from edge.recorder import Recorder
 
 POINT = OperatingPoint(threshold=1.0, clear_threshold=0.5, chosen_on="nothing", measured={})
 
@@ -91,6 +94,12 @@ class Sink:
     @property
     def kinds(self) -> list[str]:
         return [message.kind for message in self.taken]
+
+
+def recorder(folder: Path) -> Recorder:
+    """Of a pipeline whose machine nobody has described."""
+    address = Address("vedette", "d1", "p")
+    return Recorder(Machine(), address, Shelf(folder / "evidence", max_bytes=1 << 20))
 
 
 def window(data: Floats, *, seq: int = 0, rate_hz: float = 25_600.0) -> Window:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from contract.machine import Machine
 from edge import config, sources
 from edge.gates import Limits
 
@@ -17,6 +18,7 @@ TABLES = {
     "`[mqtt]`": config.Mqtt,
     "`[[pipeline]]`": config.PipelineConfig,
     "`[pipeline.gate]`": Limits,
+    "`[pipeline.machine]`": Machine,
     **{f'`[pipeline.source]`, `type = "{c.__struct_config__.tag}"`': c for c in sources.configs()},
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeSource, tiny_bundle, window
+from fakes import FakeSource, recorder, tiny_bundle, window
 
 from edge import notify as systemd
 from edge.bundle import Bundle
@@ -304,6 +304,7 @@ class TestWatcher:
         return Watcher(
             config,
             Serving(config, opened, None, state_dir=tmp_path, base=tmp_path),
+            recorder(tmp_path),
             address=None,
             clock=None,
             send=pytest.fail,

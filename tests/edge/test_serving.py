@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeSource, tiny_bundle, window
+from fakes import FakeSource, recorder, tiny_bundle, window
 from systemd import Unit
 from tamper import MODEL, flip, remodel
 
@@ -181,7 +181,7 @@ def test_ten_windows_in_a_row_without_numbers_are_a_failed_inference(serve):
     assert serving.pipeline.memory.gathered == 0
 
 
-def test_a_watcher_counts_them_and_starts_anew(two, serve, monkeypatch):
+def test_a_watcher_counts_them_and_starts_anew(two, serve, monkeypatch, tmp_path):
     """No message, no learning; then the engine as it was proven learns from all windows."""
     serving = serve(Broken(nan=True), windows=100)
     windows = [noise(seed) for seed in range(12)]
@@ -189,6 +189,7 @@ def test_a_watcher_counts_them_and_starts_anew(two, serve, monkeypatch):
     watcher = Watcher(
         serving._config,
         serving,
+        recorder(tmp_path),
         address=None,
         clock=None,
         send=pytest.fail,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeSource, tiny_bundle
+from fakes import FakeSource, recorder, tiny_bundle
 
 from contract.messages import Address, Encoded
 from edge.bundle import Bundle
@@ -51,6 +51,7 @@ def make(bundle: Bundle, source, folder: Path, sent: Sent, **options) -> Watcher
     return Watcher(
         config,
         Serving(config, bundle, None, state_dir=folder, base=folder),
+        recorder(folder),
         address=ADDRESS,
         clock=Clock(first_seq=1),
         send=sent,
