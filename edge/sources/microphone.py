@@ -1,14 +1,12 @@
 """Sound or vibration by way of ALSA: microphones and USB accelerometers, read in a child.
 
-Full scale of the converter is 1.0 times `scale`: see docs/device.md for accelerometers.
+The crystal of a sound card keeps its rate, so that is believed; the gate still counts.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,17 +14,19 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from contract.spec import Array, Window
-from edge.capture import Capture, Item, Out
+from contract.spec import Array
+from edge.capture import Capture, Out
 from edge.errors import SourceError, one_line
-from edge.windowing import Windower
+from edge.sampled import BLOCK_S, G, SampledSource
 
 KEEP = 100  # blocks that wait while a window is judged
-_BLOCK_S = 0.1
+
+
+_Each = Annotated[float, Meta(gt=0.0, le=1e12)]
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="microphone"):
-    """`type = "microphone"`: which input, how it samples, how it is cut."""
+    """`type = "microphone"`: which input, how it samples, how it is cut, what its counts mean."""
 
     window_s: Annotated[float, Meta(gt=0.0, le=1e9)]
     hop_s: Annotated[float, Meta(gt=0.0, le=1e9)]
@@ -35,10 +35,45 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="micro
     channels: Annotated[int, Meta(ge=1, le=64)] = 1
     bits: Literal[16, 24, 32] = 16
     scale: Annotated[float, Meta(gt=0.0, le=1e9)] = 1.0
+    counts_per_g: _Each | list[_Each] | None = None
+    sensitivity_mv_per_g: _Each | list[_Each] | None = None
+    full_scale_v: Annotated[float, Meta(gt=0.0, le=1e9)] | None = None
     stall_s: Annotated[float, Meta(ge=0.5, le=3600.0)] = 3.0
 
+    def __post_init__(self) -> None:
+        """One way to say what full scale is."""
+        given = [key for key in ("counts_per_g", "sensitivity_mv_per_g") if getattr(self, key)]
+        given += ["scale"] if self.scale != 1.0 else []
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same thing; fix: keep one of them")
+        if (self.sensitivity_mv_per_g is None) != (self.full_scale_v is None):
+            raise ValueError(
+                "sensitivity_mv_per_g and full_scale_v need each other; fix: give both"
+            )
+        for key in ("counts_per_g", "sensitivity_mv_per_g"):
+            value = getattr(self, key)
+            if isinstance(value, list) and len(value) != self.channels:
+                raise ValueError(f"{key} has {len(value)} numbers for {self.channels} channels")
 
-def open_source(config: Config, *, name: str, base: Path) -> MicrophoneSource:  # noqa: ARG001
+    @property
+    def full_scale(self) -> list[float]:
+        """What full scale of the converter is in the unit of the signal, per channel.
+
+        m/s^2 by `counts_per_g`, of the integers of `bits`, or by the accelerometer's sensitivity
+        and the volts at full scale of what it is plugged into.
+        """
+        if self.counts_per_g is not None:
+            return [G * 2.0 ** (self.bits - 1) / each for each in self._each(self.counts_per_g)]
+        if self.sensitivity_mv_per_g is not None and self.full_scale_v is not None:
+            full_mv = 1000.0 * self.full_scale_v
+            return [G * full_mv / each for each in self._each(self.sensitivity_mv_per_g)]
+        return self._each(self.scale)
+
+    def _each(self, value: float | list[float]) -> list[float]:
+        return value if isinstance(value, list) else [value] * self.channels
+
+
+def open_source(config: Config, *, name: str, base: Path) -> SampledSource:  # noqa: ARG001
     """Nothing is opened before the first window: that may hang, and must not here.
 
     Raises:
@@ -46,44 +81,9 @@ def open_source(config: Config, *, name: str, base: Path) -> MicrophoneSource:  
     """
     if importlib.util.find_spec("sounddevice") is None:
         raise SourceError("sounddevice is not installed; fix: pip install 'vedette[edge-audio]'")
-    return MicrophoneSource(config, name)
-
-
-class MicrophoneSource:
-    """Windows of one input; after lost samples they begin anew."""
-
-    def __init__(self, config: Config, name: str) -> None:
-        self._config = config
-        what = f"sound input {config.device or 'default'}"
-        self._capture = Capture(__name__, config, what=what, stall_s=config.stall_s)
-        self._windower = Windower(
-            name, rate_hz=config.rate_hz, window_s=config.window_s, hop_s=config.hop_s
-        )
-
-    def windows(self) -> Iterator[Window]:
-        """Timed by counting samples; only after a gap the clock is asked again.
-
-        A gap is a jump in the windows' numbers.
-        """
-        t_ns, expected, lost = 0, -1, 0
-        for item in self._capture.items():
-            is_gap = item.seq != expected
-            if is_gap:
-                lost += self._lost_windows(item, t_ns) if t_ns else 0
-                t_ns = max(t_ns, item.t_ns)
-            else:
-                t_ns += round(len(item.data) / self._config.rate_hz * 1e9)
-            expected = item.seq + 1
-            for window in self._windower.push(item.data, t_ns=t_ns, after_gap=is_gap):
-                yield replace(window, seq=window.seq + lost)
-
-    def close(self) -> None:
-        """End `windows` at once."""
-        self._capture.close()
-
-    def _lost_windows(self, item: Item, t_ns: int) -> int:
-        """At least the one that was begun."""
-        return max(round((item.t_ns - t_ns) / 1e9 / self._config.hop_s), 1)
+    what = f"sound input {config.device or 'default'}"
+    reader = Capture(__name__, config, what=what, stall_s=config.stall_s)
+    return SampledSource(config, reader, name=name, what=what)
 
 
 def capture(config: Config, out: Out) -> None:
@@ -94,7 +94,7 @@ def capture(config: Config, out: Out) -> None:
         fix = "fix: apt-get install libportaudio2"
         raise SourceError(f"PortAudio: {one_line(error)}; {fix}") from None
     out.loaded()
-    block = max(round(_BLOCK_S * config.rate_hz), 1)
+    block = max(round(BLOCK_S * config.rate_hz), 1)
     try:
         with sounddevice.RawInputStream(
             device=config.device,
@@ -115,9 +115,9 @@ def capture(config: Config, out: Out) -> None:
 
 
 def as_samples(raw: bytes, config: Config) -> Array:
-    """(samples, channels) float32, `scale` at full scale, of little-endian integers."""
+    """(samples, channels) float32, in the unit of the signal, of little-endian integers."""
     width = config.bits // 8
     padded = np.zeros((len(raw) // width, 4), dtype=np.uint8)
     padded[:, 4 - width :] = np.frombuffer(raw, dtype=np.uint8).reshape(-1, width)
     counts = padded.view("<i4").reshape(-1, config.channels)
-    return (counts * (config.scale / 2.0**31)).astype(np.float32)
+    return (counts * (np.array(config.full_scale) / 2.0**31)).astype(np.float32)
