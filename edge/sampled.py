@@ -181,8 +181,10 @@ class SampledSource:
             else:
                 t_ns += round(len(item.data) / item.rate_hz * 1e9)
             expected = item.seq + 1
-            for window in self._windower.push(item.data, t_ns=t_ns, after_gap=is_gap):
-                yield replace(window, seq=window.seq + lost, rate_hz=item.rate_hz)
+            for window in self._windower.push(
+                item.data, t_ns=t_ns, after_gap=is_gap, rate_hz=item.rate_hz
+            ):
+                yield replace(window, seq=window.seq + lost)
 
     def close(self) -> None:
         """End `windows` at once."""

@@ -23,14 +23,18 @@ class Windower:
         self._skip = 0  # samples to pass over before the next window begins
         self._seq = 0
 
-    def push(self, block: Floats, *, t_ns: int, after_gap: bool = False) -> Iterator[Window]:
+    def push(
+        self, block: Floats, *, t_ns: int, after_gap: bool = False, rate_hz: float | None = None
+    ) -> Iterator[Window]:
         """Windows completed by `block`.
 
         Args:
             block: (samples, channels) float32.
             t_ns: source time of the block's last sample.
             after_gap: samples were lost between the block before and this one.
+            rate_hz: as it was measured, where it was.
         """
+        rate_hz = rate_hz or self._rate_hz
         if after_gap or self._buffer is None:
             self._buffer, self._skip = block[:0], 0
         self._buffer = np.concatenate([self._buffer, block])
@@ -45,10 +49,10 @@ class Windower:
             yield Window(
                 source=self._source,
                 seq=self._seq,
-                t_ns=t_ns - round(left / self._rate_hz * 1e9),
+                t_ns=t_ns - round(left / rate_hz * 1e9),
                 wall_ns=time.time_ns(),
                 data=data,
-                rate_hz=self._rate_hz,
+                rate_hz=rate_hz,
             )
             self._seq += 1
             self._skip = self._hop

@@ -162,7 +162,9 @@ class Stream:
         A stamp may be late by a part of a sample; only time that is not made up for is a hole.
         """
         if self._stamp_ns is None:  # the first ever
-            return None
+            if len(stamps) == 1:
+                return None
+            self._stamp_ns = int(stamps[0] - np.median(np.diff(stamps)))
         steps = np.diff(stamps, prepend=self._stamp_ns)
         usual = 1e9 / self._blocks.rate_hz if self._blocks.rate_hz else float(np.median(steps))
         missing = (int(stamps[-1]) - self._stamp_ns) / max(usual, 1.0) - len(stamps)

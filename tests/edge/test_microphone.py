@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import select
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -244,6 +246,48 @@ class TestCounts:
         assert got.dtype == np.float32
         assert got.shape == (2, 2)
         np.testing.assert_allclose(got.ravel(), np.array(counts) / full * 196.133, rtol=1e-6)
+
+
+class TestAccelerometers:
+    """What their certificates say, in m/s^2."""
+
+    def test_counts_per_g_of_a_digital_one(self):
+        """One g is one g, whatever is full scale; each channel has its own."""
+        given = config(bits=24, counts_per_g=[400_000, 800_000.0])
+        raw = b"".join(n.to_bytes(3, "little", signed=True) for n in (400_000, -800_000))
+        got = microphone.as_samples(raw, given)
+        np.testing.assert_allclose(got, [[9.80665, -9.80665]], rtol=1e-6)
+
+    def test_sensitivity_and_volts_of_an_analogue_one(self):
+        """100 mV/g at an input of 2 V peak: full scale is 20 g."""
+        given = config(bits=16, sensitivity_mv_per_g=100, full_scale_v=2)
+        assert given.full_scale == pytest.approx([196.133, 196.133])
+        got = microphone.as_samples((16_384).to_bytes(2, "little") * 2, given)
+        np.testing.assert_allclose(got, [[98.0665, 98.0665]], rtol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("wrong", "says"),
+        [
+            ({"scale": 2.0, "counts_per_g": 1e5}, "counts_per_g and scale say the same thing; fix"),
+            ({"sensitivity_mv_per_g": 100.0}, "and full_scale_v need each other; fix: give both"),
+            ({"full_scale_v": 2.0}, "and full_scale_v need each other; fix: give both"),
+            ({"counts_per_g": [1.0, 2.0, 3.0]}, "counts_per_g has 3 numbers for 2 channels"),
+            ({"counts_per_g": 0.0}, "> 0"),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, wrong, says):
+        """Before anything is measured in the wrong unit."""
+        with pytest.raises(msgspec.ValidationError, match=says):
+            config(**wrong)
+
+    def test_the_example_of_the_docs_is_one(self):
+        """As copied from the page."""
+        docs = (Path(__file__).resolve().parents[2] / "docs" / "device.md").read_text()
+        (example,) = re.findall(
+            r"^```ini\n\[pipeline.source\].*?\n(.*?)```", docs, re.MULTILINE | re.DOTALL
+        )
+        given = msgspec.convert(tomllib.loads(example), microphone.Config)
+        assert given.full_scale == pytest.approx([9.80665 * 98.8142, 9.80665 * 101.3171], rel=1e-5)
 
 
 class TestMissing:

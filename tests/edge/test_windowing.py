@@ -99,3 +99,11 @@ def test_a_window_stays_what_it_was_when_the_block_is_used_again():
     first = next(stream)
     block[:] = -1.0
     assert first.data[3, 0] == pytest.approx(3.0)
+
+
+def test_a_measured_rate_moves_times_and_not_the_number_of_samples():
+    """Two windows end inside one block of 30 samples that took two seconds."""
+    made = windower(10, 10)
+    got = list(made.push(ramp(0, 30), t_ns=2_000_000_000, rate_hz=15.0))
+    assert [w.rate_hz for w in got] == [15.0] * 3
+    assert [w.t_ns for w in got] == [666_666_667, 1_333_333_333, 2_000_000_000]
