@@ -32,6 +32,7 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 _EXAMPLE = """example:
   vedette evaluate machine_condition --data data/pronostia
   vedette evaluate machine_condition --data data/pronostia --engine onnx --json
+  vedette evaluate machine_condition --data data/pronostia --compare all --out compared.html
 
 exit codes: 0 done, 1 failed, 2 wrong usage
 """
@@ -51,6 +52,12 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DIR", required=True, help="the data set's folder")
     add("--bundle", type=Path, metavar="DIR", help="default: bundles/NAME, made if missing")
     add("--engine", choices=["tflite", "onnx"], help="default: the first one installed")
+    add(
+        "--compare",
+        metavar="all|NAME,...",
+        help="the published novelty methods too: one table on this data set",
+    )
+    add("--out", type=Path, metavar="FILE.html", help="with --compare: the picture of every life")
     add("--json", action="store_true", help="one JSON object on stdout at the end")
     return parser
 
@@ -61,18 +68,22 @@ def main(verb: str, argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     if asked.name not in workloads.names():
         parser.error(f"no workload {asked.name!r}; known: {', '.join(workloads.names())}")
+    if asked.out and not asked.compare:
+        parser.error("--out is for --compare")
 
     from training.console import fail, print_json, say
 
     try:
         dataset = datasets.open_folder(asked.data)
         bundle, about = None, {}
-        if dataset.needs_bundle or asked.bundle:
+        if dataset.needs_bundle or asked.bundle or asked.compare:
             folder = asked.bundle or _default_bundle(asked.name)
             bundle = Bundle.open(folder, asked.engine)
             if bundle.workload.name != asked.name:
                 raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
             about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
+        if asked.compare:
+            return _compare(bundle, dataset, asked)
         found = evaluate(bundle, dataset)
     except (DataError, VedetteError, OSError) as error:
         return fail(verb, error)
@@ -91,6 +102,18 @@ def main(verb: str, argv: Sequence[str]) -> int:
                 "seconds": round(found.seconds, 3),
             }
         )
+    return 0
+
+
+def _compare(bundle: Bundle | None, dataset: DataSet, asked: argparse.Namespace) -> int:
+    """The published methods beside the bundle; the exit code is returned."""
+    from export import compare
+    from training.console import print_json
+
+    assert bundle is not None, "the caller opens one"
+    compared = compare.run(bundle, dataset, compare.chosen(asked.compare), out=asked.out)
+    if asked.json:
+        print_json(compared)
     return 0
 
 

@@ -8,11 +8,91 @@ from __future__ import annotations
 
 import numpy as np
 
-from contract.ops.signal import _centred
+from contract.ops import envelope, spectrum
+from contract.ops.signal import log_bands, log_crest
 from contract.spec import Array, Floats
 
 VELOCITY_BAND_HZ = (10.0, 1000.0)  # ISO 20816-1
 _TINY = 1e-30  # keeps the ratio of a silent window finite
+_EPS = 1e-6  # keeps the logarithm of a silent window finite, far below any sensor's noise
+_WIDEST = 0.5  # share of the spectrum a demodulated band may have: wider ones are the signal itself
+
+
+def published(x: Floats) -> Floats:
+    """The published features: energies of 100 equal sub-bands of every channel, one after another.
+
+    Args:
+        x: (samples, channels) float32, any unit; samples >= 200.
+
+    Returns:
+        (channels * 100,) float32 in the square of the unit of `x`.
+
+    Raises:
+        ValueError: too few samples.
+    """
+    return subband_energies(x).ravel()
+
+
+def level_and_shape(x: Floats, *, rate_hz: float) -> Floats:
+    """Ours: what level, tone and impulses of a signal show, each as a logarithm.
+
+    Per channel 32 log-band levels, kurtosis, crest factor, `burst_figures`, velocity RMS.
+
+    Args:
+        x: (samples, channels) float32 acceleration, any unit; samples >= 256.
+        rate_hz: sample rate of `x`.
+
+    Returns:
+        (channels * 40,) float32, natural logarithms but for the place of the band.
+
+    Raises:
+        ValueError: too few samples.
+    """
+    figures = [
+        log_bands(x, n_bands=32, octaves=8),
+        np.log(np.maximum(kurtosis(x), 1.0))[:, None],
+        log_crest(x)[:, None],
+        burst_figures(x),
+        np.log(velocity_rms(x, rate_hz=rate_hz) + np.float32(_EPS))[:, None],
+    ]
+    return np.concatenate(figures, axis=1, dtype=np.float32).ravel()
+
+
+def burst_figures(x: Floats) -> Floats:
+    """What the burstiest band of each channel carries, found by its spectral kurtosis.
+
+    Antoni, "Fast computation of the kurtogram", MSSP 21(1), 2007; Randall and Antoni, "Rolling
+    element bearing diagnostics", MSSP 25(2), 2011.
+
+    Args:
+        x: (samples, channels) float32, any unit; samples >= 256.
+
+    Returns:
+        (channels, 5) float32: log of spectral kurtosis + 2; place of the band's middle, 0 to 1 of
+        the spectrum; log of the level of its envelope spectrum; log of the highest line of that
+        over the median of all, and log of the second highest.
+    """
+    transform = spectrum.transform(spectrum.centred(x))
+    bins = transform.shape[-1]
+    found = []
+    tree = envelope.bands(bins, widest=_WIDEST)
+    bursts = np.stack([envelope.spectral_kurtosis(transform, band) for band in tree])
+    for channel, best in enumerate(bursts.argmax(axis=0)):
+        band = tree[best]
+        lines = envelope.envelope_spectrum(transform[channel], band)[1:]
+        second, first = np.partition(lines, -2)[-2:]
+        middle = np.median(lines) + _EPS
+        level = np.sqrt(np.square(lines).mean())
+        found.append(
+            [
+                np.log(max(float(bursts[best, channel]) + 2.0, _EPS)),
+                (band.low + band.high) / (2.0 * bins),
+                np.log(level + _EPS),
+                np.log((first + _EPS) / middle),
+                np.log((second + _EPS) / middle),
+            ]
+        )
+    return np.array(found, np.float32)
 
 
 def subband_energies(x: Floats, *, n_bands: int = 100) -> Floats:
@@ -46,7 +126,7 @@ def kurtosis(x: Floats) -> Floats:
     Returns:
         (channels,) float32.
     """
-    square = np.square(_centred(x))
+    square = np.square(spectrum.centred(x))
     moment = np.square(square).mean(axis=1, dtype=np.float64)
     variance = square.mean(axis=1, dtype=np.float64)
     found: Floats = (moment / np.maximum(variance * variance, _TINY)).astype(np.float32)
@@ -103,8 +183,8 @@ def _power(x: Floats) -> Floats:
     Without a window: broad bands leak little into one another, and energies add up.
     """
     samples = x.shape[0]
-    spectrum = np.fft.rfft(_centred(x), axis=1)[:, 1:]
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    lines = np.fft.rfft(spectrum.centred(x), axis=1)[:, 1:]
+    power = np.square(lines.real) + np.square(lines.imag)
     power *= np.float32(2.0 / samples**2)
     if samples % 2 == 0:
         power[:, -1] *= 0.5  # the Nyquist bin has no mirror image

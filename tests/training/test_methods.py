@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from contract.ops import novelty
+from contract.ops import detectors
 from training import methods
 
 pytestmark = [
@@ -50,7 +50,7 @@ def test_the_folder_is_the_registry():
 
 def test_the_exported_form_equals_the_original(fitted):
     seen = np.vstack([rows(120, seed=0), rows(60, seed=1), rows(20, seed=2, times=1.5)])
-    original, exported = fitted.score(seen), novelty.score(stored(fitted), seen)
+    original, exported = fitted.score(seen), detectors.score(stored(fitted), seen)
     assert exported.shape == (len(seen),)
     assert (exported >= 0.0).all()
     assert np.isfinite(original).all()
@@ -59,14 +59,14 @@ def test_the_exported_form_equals_the_original(fitted):
 
 def test_damage_is_newer_than_anything_healthy(fitted):
     arrays = fitted.to_arrays()
-    healthy = novelty.score(arrays, rows(60, seed=1))
-    damaged = novelty.score(arrays, rows(60, seed=2, times=6.0))
+    healthy = detectors.score(arrays, rows(60, seed=1))
+    damaged = detectors.score(arrays, rows(60, seed=2, times=6.0))
     assert np.median(damaged) > np.quantile(healthy, 0.99)
 
 
 def test_far_outside_everything_novelty_is_still_finite_and_rises(fitted):
     near, far, farther = (rows(1, seed=3, times=times) for times in (1.0, 1e3, 1e6))
-    told = [novelty.score(fitted.to_arrays(), one)[0] for one in (near, far, farther)]
+    told = [detectors.score(fitted.to_arrays(), one)[0] for one in (near, far, farther)]
     assert np.isfinite(told).all()
     assert told[0] < told[1] <= told[2]
 
@@ -76,7 +76,7 @@ def test_a_row_is_judged_by_rows_up_to_it_alone(fitted):
     changed = seen.copy()
     changed[25:] *= 100.0
     np.testing.assert_allclose(
-        novelty.score(arrays, changed)[:25], novelty.score(arrays, seen)[:25], rtol=1e-9
+        detectors.score(arrays, changed)[:25], detectors.score(arrays, seen)[:25], rtol=1e-9
     )
 
 
@@ -84,11 +84,11 @@ def test_a_row_is_judged_by_rows_up_to_it_alone(fitted):
 def test_the_same_seed_gives_the_same_numbers_whatever_was_fitted_between(name):
     method, healthy, seen = methods.load()[name], rows(30, seed=0), rows(10, seed=1)
     first = methods.fit(method, healthy, seed=3)
-    told = novelty.score(first.to_arrays(), seen)
+    told = detectors.score(first.to_arrays(), seen)
     other = methods.fit(method, rows(30, seed=8), seed=3)
     again = methods.fit(method, healthy, seed=3)
-    np.testing.assert_array_equal(novelty.score(again.to_arrays(), seen), told)
-    assert (novelty.score(other.to_arrays(), seen) != told).any()
+    np.testing.assert_array_equal(detectors.score(again.to_arrays(), seen), told)
+    assert (detectors.score(other.to_arrays(), seen) != told).any()
     np.testing.assert_allclose(first.score(seen), told, rtol=1e-4)
 
 
@@ -96,9 +96,9 @@ def test_the_same_seed_gives_the_same_numbers_whatever_was_fitted_between(name):
 def test_few_rows_are_enough_and_what_they_made_smaller_is_said(name):
     few = rows(12, seed=5)
     model = methods.fit(methods.load()[name], few)
-    exported = novelty.score(stored(model), few)
+    exported = detectors.score(stored(model), few)
     np.testing.assert_allclose(exported, model.score(few), rtol=1e-4, atol=1e-12)
-    damaged = novelty.score(stored(model), rows(8, seed=6, times=4.0))
+    damaged = detectors.score(stored(model), rows(8, seed=6, times=4.0))
     assert np.median(damaged) > exported.max()
     is_smaller = {"pca_auto": "6 of 50", "mahalanobis": "6 of 50", "gmm": "3 of 16",
                   "robust_covariance": "2 of 10", "lof": "6 of 20"}  # fmt: skip
@@ -107,7 +107,7 @@ def test_few_rows_are_enough_and_what_they_made_smaller_is_said(name):
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(ValueError, match="3 healthy rows are too few; fix: learn from 4 or more"):
+    with pytest.raises(ValueError, match="3 healthy rows are too few to learn from; need 4"):
         methods.fit(methods.load()["pca_auto"], rows(3, seed=0))
 
 
@@ -120,10 +120,12 @@ def test_a_feature_that_never_moved_while_learning_counts_for_nothing(name):
     moved = seen.copy()
     moved[:, 7] = 1e6
     np.testing.assert_allclose(
-        novelty.score(model.to_arrays(), moved), novelty.score(model.to_arrays(), seen), rtol=1e-9
+        detectors.score(model.to_arrays(), moved),
+        detectors.score(model.to_arrays(), seen),
+        rtol=1e-9,
     )
 
 
 def test_arrays_of_another_version_are_refused():
     with pytest.raises(ValueError, match="no method of kind 'oracle'; known: dense"):
-        novelty.score({"kind": np.array("oracle")}, rows(1, seed=0))
+        detectors.score({"kind": np.array("oracle")}, rows(1, seed=0))

@@ -1,8 +1,8 @@
 """The published novelty detectors behind one interface. A file in this folder is a family.
 
 Such a file defines `METHODS`, a tuple of `Method`. Each learns from healthy rows alone and hands
-what it has learned over as plain arrays that `contract.ops.novelty` scores with NumPy, so that any
-of them can run where neither scikit-learn nor Keras is.
+what it has learned over as plain arrays, which `contract.ops.detectors` scores with NumPy: any of
+them can run where neither scikit-learn nor Keras is.
 
 The methods are those compared in Stadelmann et al., "Data-driven condition monitoring", in *Beyond
 ImageNet*, Springer 2019, and three usual ones beside them. What the chapter leaves open (kinds of
@@ -39,7 +39,7 @@ class Fitted(Protocol):
         """
 
     def to_arrays(self) -> dict[str, Array]:
-        """`kind` and the arrays that `contract.ops.novelty` names for it."""
+        """`kind` and the arrays that `contract.ops.detectors` names for it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Model:
         return self.fitted.score(robust_z(rows, self.centre, self.spread))
 
     def to_arrays(self) -> dict[str, Array]:
-        """All that `contract.ops.novelty.score` needs, and all of it fit for one `.npz`."""
+        """All that `contract.ops.detectors.score` needs, and all of it fit for one `.npz`."""
         return {"centre": self.centre, "spread": self.spread, **self.fitted.to_arrays()}
 
 
@@ -92,9 +92,7 @@ def fit(method: Method, rows: Array, *, seed: int = 0) -> Model:
         ValueError: too few rows.
     """
     if len(rows) < MIN_ROWS:
-        raise ValueError(
-            f"{len(rows)} healthy rows are too few; fix: learn from {MIN_ROWS} or more"
-        )
+        raise ValueError(f"{len(rows)} healthy rows are too few to learn from; need {MIN_ROWS}")
     centre, spread = robust_scale(rows)
     return Model(centre, spread, method.fit(robust_z(rows, centre, spread), seed))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.ops.novelty import history
+from contract.ops.detectors import history
 from contract.spec import Array
 from training import backend
 from training.methods import Method
