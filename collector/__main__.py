@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from collector import broker, web
+from collector.evidence import Fetcher
 from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
 from collector.store import DiskError, Store, StoreError
@@ -99,16 +100,18 @@ def _serve(
         signal.signal(number, lambda *_: stopping.set())
 
     measured = Metrics()
+    fetcher = Fetcher(store.path)
     ingest = Ingest(
         client,
         store,
         prefix=prefix,
         share=options.share,
         observe=measured.observe,
+        take_evidence=fetcher.take,
         refusal=lambda: context.refusal if context else None,
     )
     measured.registry.register(StoreMetrics(store.path, ingest))
-    app = web.make_app(store.path, ingest, measured, stopping)
+    app = web.make_app(store.path, ingest, measured, fetcher, stopping)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

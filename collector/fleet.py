@@ -1,4 +1,4 @@
-"""What the collector knows about each device: its status, its last health, its alarms."""
+"""What the collector knows about each device: its status, its last health, its alerts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _HEALTH = (
     "boot_id",
     "clock_synced",
 )
-_ALARM = ("n", "at_ns", "dated_by", "state", "label", "score", "threshold")
+_ALERT = (
+    *("n", "at_ns", "dated_by", "state", "label", "score", "threshold"),
+    *("text", "severity", "evidence"),
+)
 
 
 def devices(db: sqlite3.Connection, *, now_ns: int) -> list[Row]:
@@ -58,7 +61,6 @@ def _device(db: sqlite3.Connection, row: Row, now_ns: int) -> Row:
 
 def _pipeline(db: sqlite3.Connection, device: str, pipeline: str, health: Row) -> Row:
     about: Row = health.get("pipelines", {}).get(pipeline, {})
-    alarm = queries.newest(db, "alert", device, pipeline)
     sensor = queries.newest(db, "sensor", device, pipeline)
     trouble = about.get("sensor")
     # Of message and health the one the device has made later counts.
@@ -68,8 +70,13 @@ def _pipeline(db: sqlite3.Connection, device: str, pipeline: str, health: Row) -
         "pipeline": pipeline,
         **about,
         "sensor": trouble,
-        "alarm": alarm and {field: alarm[field] for field in _ALARM},
+        "alarm": _alert(queries.newest_alert(db, device, pipeline, "alarm")),
+        "notice": _alert(queries.newest_alert(db, device, pipeline, "notice")),
     }
+
+
+def _alert(row: Row | None) -> Row | None:
+    return row and {field: row[field] for field in _ALERT}
 
 
 def _place(message: Row) -> tuple[int, int]:

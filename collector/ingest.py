@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from collector import dating
 from collector.store import REJECTED_PAYLOAD_BYTES, Received, Rejected, StoreError
 from contract import messages
-from contract.messages import Address, Command, MessageError, Stamp
+from contract.messages import Address, Command, Evidence, Message, MessageError, Stamp
 
 if TYPE_CHECKING:
     import threading
@@ -72,6 +72,7 @@ class Ingest:
         prefix: first part of all topics.
         share: name of the group of collectors among which the broker divides the messages.
         observe: called after each commit with its duration in seconds and what has become of it.
+        take_evidence: called with each part of evidence; those are not stored with the rest.
         refusal: why TLS with the broker did not come about, or None.
         now_ns: the wall clock, nanoseconds since 1970.
 
@@ -89,6 +90,7 @@ class Ingest:
         prefix: str,
         share: str | None = None,
         observe: Callable[[float, Added], None],
+        take_evidence: Callable[[Message], None] = lambda _: None,
         refusal: Callable[[], str | None] = lambda: None,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
@@ -101,6 +103,7 @@ class Ingest:
         self._store = store
         self._prefix = prefix
         self._observe = observe
+        self._take_evidence = take_evidence
         self._refusal = refusal
         self._now_ns = now_ns
         self._queue: queue.Queue[_Arrival] = queue.Queue(QUEUE_MESSAGES)
@@ -195,7 +198,12 @@ class Ingest:
     def _settle(self, batch: list[_Arrival], stopping: threading.Event) -> None:
         """Commit a batch, however often the store fails; then acknowledge it."""
         read = [self._read(arrival) for arrival in batch]
-        received = [each for each in read if isinstance(each, Received)]
+        received = []
+        for each in read:
+            if isinstance(each, Received) and isinstance(each.message.body, Evidence):
+                self._take_evidence(each.message)
+            elif isinstance(each, Received):
+                received.append(each)
         rejected = [each for each in read if isinstance(each, Rejected)]
         wait_s = _RETRY_FIRST_S
         while True:
@@ -253,12 +261,13 @@ class Ingest:
                 by_device[read.message.address.device].append(read.message.id)
         for device, ids in by_device.items():
             for start in range(0, len(ids), ACK_IDS):
-                self._tell(device, ids[start : start + ACK_IDS])
+                self.tell(device, Command(name="ack", ids=ids[start : start + ACK_IDS]))
         for arrival, _ in current:
             if arrival.qos:
                 self._client.ack(arrival.mid, arrival.qos)
 
-    def _tell(self, device: str, ids: list[str]) -> None:
+    def tell(self, device: str, command: Command) -> None:
+        """Send a device a command. Called from any thread."""
         stamp = Stamp(
             ts_ns=self._now_ns(),
             mono_ns=time.monotonic_ns(),
@@ -267,15 +276,20 @@ class Ingest:
             clock_synced=True,  # the clock the others are compared with
         )
         address = Address(self._prefix, device)
-        encoded = messages.encode(Command(name="ack", ids=ids), address, stamp)
+        encoded = messages.encode(command, address, stamp)
         self._client.publish(encoded.topic, encoded.payload, 1)
 
 
 def _filters(prefix: str, share: str | None) -> tuple[str, ...]:
-    """What to subscribe to; a status is for each of a group, because nothing shared is retained."""
+    """What to subscribe to.
+
+    A status is for each of a group, because nothing shared is retained; so is evidence, because it
+    must reach the one that has asked.
+    """
     every = messages.subscriptions(prefix)
     if share is None:
         return every
     return tuple(
-        topic if topic.endswith("/status") else f"$share/{share}/{topic}" for topic in every
+        topic if topic.endswith(("/status", "/evidence/+")) else f"$share/{share}/{topic}"
+        for topic in every
     )

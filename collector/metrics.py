@@ -102,7 +102,8 @@ def _fleet(devices: list[queries.Row]) -> Iterable[Metric]:
     temperature = gauge("device_cpu_temperature_celsius", "CPU temperature")
     rate = gauge("pipeline_windows_per_second", "Windows judged per second", "pipeline")
     dropped = gauge("pipeline_dropped_windows", "Windows not judged since its start", "pipeline")
-    alarm = gauge("pipeline_alarm", "1 while an alert is raised", "pipeline")
+    alarm = gauge("pipeline_alarm", "1 while an alarm is raised", "pipeline")
+    notice = gauge("pipeline_notice", "1 while a notice is raised", "pipeline")
     trouble = gauge("pipeline_sensor_trouble", "1 while its sensor is not believed", "pipeline")
     for device in devices:
         name = device["device"]
@@ -119,5 +120,6 @@ def _fleet(devices: list[queries.Row]) -> Iterable[Metric]:
             rate.add_metric(labels, pipeline.get("windows_per_s", 0.0))
             dropped.add_metric(labels, sum(pipeline.get("dropped", {}).values()))
             alarm.add_metric(labels, (pipeline["alarm"] or {}).get("state") == "raised")
+            notice.add_metric(labels, (pipeline["notice"] or {}).get("state") == "raised")
             trouble.add_metric(labels, pipeline["sensor"] is not None)
-    return (online, seen, waiting, dead, temperature, rate, dropped, alarm, trouble)
+    return (online, seen, waiting, dead, temperature, rate, dropped, alarm, notice, trouble)

@@ -6,12 +6,12 @@ import contextlib
 import itertools
 import json
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from collector import dating
-from contract.messages import Stamp
+from contract.messages import Alert, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +28,13 @@ MOST_DEVICES = 1_000
 MOST_PIPELINES = 64
 MOST_SERIES = 200
 MOST_BYTES = 16 * 1024 * 1024
+
+# What an alert of an older device or collector does not say.
+_LATER = {
+    field.name: field.default
+    for field in msgspec.structs.fields(Alert)
+    if field.default is not msgspec.NODEFAULT
+}
 
 # The newest scores of one pipeline. `+n`: by the index that has a series together, not by arrival.
 PLOTTED = (
@@ -72,6 +79,8 @@ def messages(db: sqlite3.Connection, which: str, values: dict[str, Any]) -> list
 def _flat(row: sqlite3.Row) -> Row:
     message: Row = dict(row)
     body: Row = json.loads(message.pop("body"))
+    if message["kind"] == "alert":
+        body |= {name: value for name, value in _LATER.items() if name not in body}
     at_ns, dated_by = _date(row)
     latency_ms = None if dated_by == "collector" else (message["stored_ns"] - at_ns) / 1e6
     del message["offset_ns"]
@@ -137,6 +146,30 @@ def newest(
         {"kind": kind, "device": device, "pipeline": pipeline},
     )
     return rows[0] if rows else None
+
+
+def newest_alert(
+    db: sqlite3.Connection, device: str, pipeline: str, level: Literal["notice", "alarm"]
+) -> Row | None:
+    """The alert of that level that the pipeline has made last."""
+    rows = messages(
+        db,
+        "kind = 'alert' AND message.device = :device AND pipeline = :pipeline"
+        " AND coalesce(json_extract(body, '$.level'), 'alarm') = :level"  # by the index of it
+        " ORDER BY message.era DESC, seq DESC LIMIT 1",
+        {"device": device, "pipeline": pipeline, "level": level},
+    )
+    return rows[0] if rows else None
+
+
+def device_with(db: sqlite3.Connection, sha256: str) -> str | None:
+    """The device that has first named this evidence in an alert."""
+    row = db.execute(
+        "SELECT device FROM message"
+        " WHERE kind = 'alert' AND json_extract(body, '$.evidence') = ? ORDER BY n LIMIT 1",
+        (sha256,),
+    ).fetchone()
+    return row and str(row["device"])
 
 
 def pipelines(db: sqlite3.Connection, kind: str, device: str) -> list[str]:

@@ -107,6 +107,19 @@ def _count_states(db: sqlite3.Connection) -> None:
     )
 
 
+def _index_levels(db: sqlite3.Connection) -> None:
+    # Of an alert; what was sent before there were levels was an alarm.
+    db.execute(
+        "CREATE INDEX message_by_level ON message"
+        " (device, pipeline, coalesce(json_extract(body, '$.level'), 'alarm'), era, seq)"
+        " WHERE kind = 'alert'"
+    )
+    db.execute(
+        "CREATE INDEX message_by_evidence ON message (json_extract(body, '$.evidence'))"
+        " WHERE kind = 'alert' AND json_extract(body, '$.evidence') NOT NULL"
+    )
+
+
 # Applied once each, in this order, for ever: add new ones at the end, never edit an old one.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create_tables,
@@ -114,6 +127,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _date_by_boot,
     _order_by_era,
     _count_states,
+    _index_levels,
 )
 
 

@@ -1,4 +1,4 @@
-"""The page and its API. Everything shown comes from the store; nothing can be changed from here."""
+"""The page and its API. What is shown comes from the store; nothing can be changed from here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from collector import fleet, metrics, queries
+from collector import evidence_web, fleet, metrics, queries
+from collector.answers import as_json, refuse
 
 if TYPE_CHECKING:
     import threading
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from collector.evidence import Fetcher
     from collector.ingest import Ingest
 
 PAGE = Path(__file__).parent / "templates"
@@ -37,14 +38,19 @@ _SECURITY_HEADERS = {
 
 
 def make_app(
-    path: Path, ingest: Ingest, measured: metrics.Metrics, stopping: threading.Event
+    path: Path,
+    ingest: Ingest,
+    measured: metrics.Metrics,
+    fetcher: Fetcher,
+    stopping: threading.Event,
 ) -> Starlette:
     """The web application.
 
     Args:
         path: the database, opened read-only for each request.
-        ingest: asked for its troubles, for `/healthz`.
+        ingest: asked for its troubles, for `/healthz`, and to send commands.
         measured: what `/metrics` shows.
+        fetcher: has the evidence, or gets it.
         stopping: ends the streams when set.
     """
 
@@ -52,7 +58,7 @@ def make_app(
         # A plain function: Starlette runs it in a worker thread, so the disk never stalls the loop.
         def endpoint(request: Request) -> Response:
             with queries.reading(path) as db:
-                return _json(ask(db, request))
+                return as_json(ask(db, request))
 
         return endpoint
 
@@ -63,7 +69,7 @@ def make_app(
             if why
         }
         body = {"status": "failing" if reasons else "ok", "reasons": reasons}
-        return _json(body, status=503 if reasons else 200)
+        return as_json(body, status=503 if reasons else 200)
 
     def scrape(_: Request) -> Response:
         return Response(measured.render(), media_type=metrics.CONTENT_TYPE)
@@ -81,12 +87,13 @@ def make_app(
         Route("/api/scores", read(_scores)),
         Route("/api/summary", read(lambda db, _: queries.summary(db))),
         Route("/api/rejected", read(_rejected)),
+        *evidence_web.Pages(path, fetcher, ingest.tell).routes(),
         Route("/api/stream", stream),
         Route("/metrics", scrape),
         Route("/healthz", healthz),
         Mount("/static", StaticFiles(directory=PAGE)),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _refuse})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse})
     app.add_middleware(_Headers)
     return app
 
@@ -122,17 +129,6 @@ def _whole(request: Request, name: str, default: int, most: int = 2**62) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= most):
         raise HTTPException(400, f"{name} must be a whole number from 0 to {most}")
     return int(text)
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    content = msgspec.json.encode(body)
-    headers = {"cache-control": "no-store"}
-    return Response(content, status, headers=headers, media_type="application/json")
-
-
-def _refuse(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _json({"error": error.detail}, error.status_code)
 
 
 async def _changes(path: Path, stopping: threading.Event) -> AsyncIterator[str]:

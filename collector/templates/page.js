@@ -2,15 +2,19 @@
 // All text from devices goes through textContent: a label may hold anything.
 
 import { chart } from "/static/chart.js";
+import { pictures } from "/static/spectrum.js";
 
 const POINTS = 300, ALERTS = 100;
 const AT_LEAST_MS = 1000, AT_MOST_MS = 10000, PATIENCE_MS = 8000;
+const EVIDENCE_TRIES = 12; // each waits some seconds at the collector
 
 const byId = (id) => document.getElementById(id);
 const scores = new Map(); // "device/pipeline" -> points, oldest first
 let alerts = []; // newest first
 let devices = [];
 let isLive = false;
+let ages = []; // [element, alert] of what says how long ago an alert was
+const opened = new Map(); // id of an alert -> what is shown of its evidence
 
 const format = {
   score: (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)),
@@ -44,7 +48,9 @@ async function ask(path) {
 const STATES = { online: "good", silent: "warn", stopped: "", offline: "bad", unknown: "" };
 
 const isRaised = (pipeline) => pipeline.alarm?.state === "raised";
+const isNoticed = (pipeline) => pipeline.notice?.state === "raised";
 const isInAlarm = (device) => device.pipelines.some(isRaised);
+const isNoticedIn = (device) => device.pipelines.some(isNoticed);
 const isInTrouble = (device) => device.pipelines.some((each) => each.sensor !== null);
 
 function deviceCard(device, now_ns, width) {
@@ -61,7 +67,9 @@ function deviceCard(device, now_ns, width) {
   if (device.version) fact(`version ${device.version}`);
   fact(device.seen_ns === null ? "not heard yet" : `heard ${format.ago(device.seen_ns, now_ns)}`);
   return element(
-    "article", isInAlarm(device) ? "device alarm" : isInTrouble(device) ? "device doubt" : "device",
+    "article",
+    isInAlarm(device) ? "device alarm"
+      : isInTrouble(device) || isNoticedIn(device) ? "device doubt" : "device",
     element("div", "title",
       element("span", `dot ${STATES[device.state]}`),
       element("h3", "", device.device),
@@ -76,6 +84,7 @@ function pipelinePart(device, pipeline, width) {
   const pills = [];
   const pill = (text, tone) => pills.push(element("span", `pill ${tone}`, text));
   if (pipeline.sensor !== null) pill(`sensor: ${pipeline.sensor}`, "warn");
+  if (isNoticed(pipeline)) pill(`notice: ${pipeline.notice.label}`, "warn");
   if (isRaised(pipeline)) pill(`alarm: ${pipeline.alarm.label}`, "bad");
   if (!pills.length) pill(pipeline.state ?? "quiet", isWatched ? "good" : "");
   const part = element("div", "pipeline",
@@ -83,6 +92,8 @@ function pipelinePart(device, pipeline, width) {
   const warning = (text) => part.append(element("p", "warning", text));
   if (pipeline.sensor !== null) warning("Its sensor is not believed: nothing is judged until it is.");
   if (pipeline.bundle_refused) warning(`A newer bundle was refused: ${pipeline.bundle_refused}`);
+  const raised = [isRaised(pipeline) && pipeline.alarm, isNoticed(pipeline) && pipeline.notice].find(Boolean);
+  if (raised?.text) part.append(element("p", "why", raised.text));
   if (pipeline.state === "learning") {
     const bar = element("progress", "");
     bar.max = Math.max(pipeline.learn_windows, 1);
@@ -107,6 +118,7 @@ function pipelinePart(device, pipeline, width) {
     fact(`${pipeline.windows_per_s.toFixed(1)} windows/s`);
     fact(`${format.duration(latency)} per window`);
     if (dropped) fact(`${dropped} dropped`, "warn");
+    if (pipeline.evidence_lost) fact(`alerts without evidence: ${pipeline.evidence_lost}`, "warn");
     fact(`${pipeline.workload}, model ${pipeline.model_id}`);
     part.append(facts);
   }
@@ -116,19 +128,104 @@ function pipelinePart(device, pipeline, width) {
 // Who dated it, where it was not the device's own synchronized clock.
 const DATED = { boot: "dated by a later message", collector: "time of arrival" };
 
+const ZONES = { A: "good", B: "good", C: "warn", D: "bad" };
+
+/** The alert that raised what this one clears, if it is listed. */
+const raisedBefore = (alert) => alerts.find((each) => each.kind === alert.kind && each.state === "raised"
+  && each.device === alert.device && each.pipeline === alert.pipeline && each.level === alert.level
+  && (each.era < alert.era || (each.era === alert.era && each.seq < alert.seq)));
+
+/** How long ago it was raised, and whether it still is; of one that is cleared, how long it lasted. */
+function age(alert, now_ns) {
+  if (alert.state === "cleared") {
+    const raised = raisedBefore(alert);
+    return raised && alert.at_ns > raised.at_ns ? `after ${format.duration((alert.at_ns - raised.at_ns) / 1e6)}` : "";
+  }
+  const pipeline = devices.find((each) => each.device === alert.device)
+    ?.pipelines.find((each) => each.pipeline === alert.pipeline);
+  const isStill = pipeline?.[alert.level]?.n === alert.n;
+  return `${format.ago(alert.at_ns, now_ns)}${isStill ? ", still raised" : ""}`;
+}
+
+/** What the alert was raised on: fetched from the device where need be, while the reader waits. */
+async function openEvidence(alert, panel) {
+  const say = (text) => panel.replaceChildren(element("p", "mark", text));
+  say(`Asking ${alert.device} …`);
+  for (let tries = 0; tries < EVIDENCE_TRIES && opened.get(alert.id) === panel; tries += 1) {
+    const answer = await fetch(`/api/evidence/${alert.evidence}/spectra`).catch(() => null);
+    const found = await answer?.json().catch(() => null);
+    if (answer?.status === 200) return drawEvidence(alert, panel, found);
+    if (answer?.status !== 202) return say(found?.error ?? "The collector does not answer.");
+    say(`Asking ${found.device} … ${found.of ? `${found.parts} of ${found.of} parts` : "no answer yet"}`);
+  }
+  return say(`${alert.device} does not answer. Open it again when the device is online.`);
+}
+
+function drawEvidence(alert, panel, found) {
+  const half = (panel.clientWidth - 24) / 2; // two beside each other where they are still legible
+  const width = Math.round(Math.min(Math.max(half >= 380 ? half : panel.clientWidth, 280), 560));
+  const link = element("a", "", "download");
+  link.href = `/api/evidence/${alert.evidence}`;
+  const seconds = format.duration((1000 * found.samples) / found.rate_hz);
+  const channels = found.channels === 1 ? "1 channel" : `${found.channels} channels`;
+  const rate = `${Number((found.rate_hz / 1000).toPrecision(4))} kHz`;
+  panel.replaceChildren(
+    element("p", "mark", `Window ${found.window}: ${seconds} at ${rate}, ${channels} · `, link,
+      ` (.npz, SHA-256 ${alert.evidence.slice(0, 12)}…)`),
+    element("div", "spectra", ...pictures(found, width, format.duration)));
+}
+
+/** The row below an alert's own: its words, its severity, and on request its evidence. */
+function whyRow(alert) {
+  const line = element("p", "why", alert.text);
+  if (alert.severity) {
+    const pill = element("span", `pill ${ZONES[alert.severity]}`, `zone ${alert.severity}`);
+    pill.title = "velocity zone of ISO 20816";
+    line.prepend(pill, " ");
+  }
+  const cell = element("td", "", line);
+  cell.colSpan = 6;
+  if (alert.evidence) {
+    const button = element("button", "", "Evidence");
+    const show = () => {
+      const panel = opened.get(alert.id);
+      button.setAttribute("aria-expanded", String(Boolean(panel)));
+      button.textContent = panel ? "Hide evidence" : "Evidence";
+      if (panel) cell.append(panel);
+    };
+    button.addEventListener("click", () => {
+      if (opened.has(alert.id)) {
+        opened.get(alert.id).remove();
+        opened.delete(alert.id);
+      } else {
+        const panel = element("div", "evidence");
+        opened.set(alert.id, panel);
+        cell.append(panel);
+        openEvidence(alert, panel);
+      }
+      show();
+    });
+    line.append(" ", button);
+    show();
+  }
+  return element("tr", "words", cell);
+}
+
 function alertRow(alert) {
   const isSensor = alert.kind === "sensor";
   const time = element("time", "", format.time(alert.at_ns));
   time.dateTime = new Date(alert.at_ns / 1e6).toISOString();
   const marks = [DATED[alert.dated_by], alert.replayed ? "replayed" : null]
     .filter(Boolean).map((text) => element("span", "mark", text));
-  const tone = alert.state === "cleared" ? "good" : isSensor ? "warn" : "bad";
+  const tone = alert.state === "cleared" ? "good" : isSensor || alert.level === "notice" ? "warn" : "bad";
   const numbers = isSensor
     ? `${alert.refused} windows refused, ${format.duration(1000 * alert.lasted_s)}`
     : `${format.score(alert.score)} / ${format.score(alert.threshold)}`;
+  const past = element("span", "mark");
+  ages.push([past, alert]);
   return element("tr", alert.kind,
     element("td", "", time, ...marks),
-    element("td", "", element("span", `pill ${tone}`, isSensor ? `sensor ${alert.state}` : alert.state)),
+    element("td", "", element("span", `pill ${tone}`, `${isSensor ? "sensor" : alert.level} ${alert.state}`), past),
     element("td", "", `${alert.device} / ${alert.pipeline}`),
     element("td", "", alert.label),
     element("td", "number", numbers),
@@ -149,23 +246,30 @@ function drawDevices(now_ns, leftOut) {
 function drawAlerts(isNew) {
   byId("alerts").hidden = alerts.length === 0;
   byId("no-alerts").hidden = alerts.length > 0;
-  byId("alerts").tBodies[0].replaceChildren(...alerts.map(alertRow));
+  ages = [];
+  byId("alerts").tBodies[0].replaceChildren(...alerts.flatMap((alert) =>
+    (alert.text || alert.severity || alert.evidence ? [alertRow(alert), whyRow(alert)] : [alertRow(alert)])));
   if (isNew) {
     const newest = alerts[0];
     byId("announce").textContent =
-      `${newest.kind} ${newest.state}: ${newest.label}, ${newest.device} ${newest.pipeline}`;
+      `${newest.level ?? newest.kind} ${newest.state}: ${newest.label}, ${newest.device} ${newest.pipeline}`;
   }
+}
+
+function drawAges(now_ns) {
+  for (const [past, alert] of ages) past.textContent = age(alert, now_ns);
 }
 
 function drawSummary(summary) {
   const online = devices.filter((each) => each.state === "online").length;
   const pipelines = devices.flatMap((each) => each.pipelines);
   const alarms = pipelines.filter(isRaised).length;
+  const notices = pipelines.filter(isNoticed).length;
   const troubles = pipelines.filter((each) => each.sensor !== null).length;
   const { p50, p99 } = summary.latency_ms.alert;
   const facts = [
     ["devices online", `${online} of ${devices.length}`, ""],
-    ["in alarm now", alarms, alarms ? "bad" : ""],
+    ["alarms · notices now", `${alarms} · ${notices}`, alarms ? "bad" : notices ? "warn" : ""],
     ["sensors in trouble", troubles, troubles ? "warn" : ""],
     ["alerts stored", summary.alerts, ""],
     ["window to row, 50 % · 99 %",
@@ -203,7 +307,7 @@ async function refresh() {
       ask(`/api/alerts?limit=${ALERTS}`), // all of them: a row is dated anew once its device is
       ask(`/api/scores?limit=${POINTS}&since=${newestScore()}`),
     ]);
-    const urgency = (device) => 2 * isInAlarm(device) + isInTrouble(device);
+    const urgency = (device) => 4 * isInAlarm(device) + 2 * isNoticedIn(device) + isInTrouble(device);
     devices = fleet.devices.sort((a, b) => urgency(b) - urgency(a)); // the rest by name
     const isSame = JSON.stringify(alerts) === JSON.stringify(listed.alerts);
     alerts = listed.alerts;
@@ -215,6 +319,7 @@ async function refresh() {
     isLive = true;
     drawDevices(fleet.now_ns, fleet.left_out);
     if (!isSame || !alerts.length) drawAlerts(knownAlert > 0 && newestOf(alerts) > knownAlert);
+    drawAges(fleet.now_ns);
     drawSummary(summary);
     drawLink(health);
   } catch {

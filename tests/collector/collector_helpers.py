@@ -40,7 +40,7 @@ def stamp(**changes):
     return Stamp(ts_ns=now_ns, **{"seq": next(_seq), **values})
 
 
-def alert(state="raised", label="abnormal", score=2.5):
+def alert(state="raised", label="abnormal", score=2.5, **more):
     return Alert(
         workload="machine_condition",
         state=state,
@@ -49,6 +49,7 @@ def alert(state="raised", label="abnormal", score=2.5):
         threshold=1.0,
         hits=3,
         of=4,
+        **more,
     )
 
 

@@ -16,10 +16,11 @@ from collector_helpers import (
     sensor,
 )
 
-from collector import dating, fleet, ingest, queries, store
+from collector import dating, evidence, fleet, ingest, queries, store
 from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
 from collector.store import Rejected, Store
+from contract.evidence import MAX_BYTES
 from contract.messages import Status
 
 DOCS = (Path(__file__).parents[2] / "docs" / "collector.md").read_text(encoding="utf-8")
@@ -113,6 +114,8 @@ def test_the_numbers_are_those_of_the_code():
         f"the {queries.MOST_DEVICES} devices heard of last",
         f"{queries.MOST_PIPELINES} pipelines of each",
         f"{queries.MOST_SERIES} plots, and {queries.MOST_BYTES >> 20} MiB",
+        f"up to {evidence.KEEP_BYTES >> 30} GiB; the oldest goes first",
+        f"{evidence.MOST_FETCHES} files of evidence, of at most {MAX_BYTES >> 20} MiB each",
         f"at the latest every {ingest._RETRY_MOST_S:.0f} s",
         "over the newest 10 000 rows",
     ):

@@ -65,6 +65,10 @@ def test_a_database_of_the_version_before_keeps_its_rows_and_learns_the_new(befo
     assert [row["replayed"] for row in rows] == [False] * 3
     assert (summary["alerts"], summary["alerts_raised"], summary["alerts_cleared"]) == (4, 3, 1)
     assert first["pipelines"][0]["alarm"]["state"] == "raised"
+    assert first["pipelines"][0]["notice"] is None
+    assert {(row["level"], row["text"], row["severity"], row["evidence"]) for row in rows} == {
+        ("alarm", "", None, None)
+    }
     assert second["pipelines"][0]["sensor"] is None
 
 
@@ -159,12 +163,13 @@ def test_a_database_of_a_newer_version_is_refused(path, monkeypatch):
 def test_every_earlier_migration_is_still_there():
     """Their names are written in the databases out there."""
     names = [step.__name__ for step in schema.MIGRATIONS]
-    assert names[:5] == [
+    assert names[:6] == [
         "_create_tables",
         "_mark_replays",
         "_date_by_boot",
         "_order_by_era",
         "_count_states",
+        "_index_levels",
     ]
 
 

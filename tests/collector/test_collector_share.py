@@ -58,7 +58,7 @@ def test_what_both_store_at_once_is_there_once(path):
     assert summary["alerts"] == summary["redelivered"] == totals["stored_alert"] == 600
 
 
-def test_what_is_retained_is_for_each_and_the_rest_is_shared(path):
+def test_what_is_retained_or_asked_for_is_for_each_and_the_rest_is_shared(path):
     class Client:
         def subscribe(self, topics):
             self.topics = [topic for topic, _ in topics]
@@ -73,7 +73,7 @@ def test_what_is_retained_is_for_each_and_the_rest_is_shared(path):
         *subscriptions("vedette")
     ]
     alone = [topic for topic in client.topics if not topic.startswith("$share/")]
-    assert alone == ["vedette/+/status"]
+    assert alone == ["vedette/+/status", "vedette/+/evidence/+"]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from collector_helpers import (
 from real_broker import until
 
 from collector import web
+from collector.evidence import Fetcher
 from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
 from collector.store import Added, Rejected, Store
@@ -34,12 +35,13 @@ class Served:
         self.store = Store(path)
         self.metrics = Metrics()
         self.ingest = Ingest(None, self.store, prefix="vedette", observe=self.metrics.observe)
+        self.fetcher = Fetcher(path)
         self.ingest.broker_trouble = None
         self.metrics.registry.register(StoreMetrics(path, self.ingest))
         self.stopping = threading.Event()
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        app = web.make_app(path, self.ingest, self.metrics, self.stopping)
+        app = web.make_app(path, self.ingest, self.metrics, self.fetcher, self.stopping)
         config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none")
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(
@@ -208,6 +210,7 @@ def test_metrics(served):
         'vedette_pipeline_windows_per_second{device="pump-1",pipeline="bearing"} 10.0',
         'vedette_pipeline_dropped_windows{device="pump-1",pipeline="bearing"} 3.0',
         'vedette_pipeline_alarm{device="pump-1",pipeline="bearing"} 1.0',
+        'vedette_pipeline_notice{device="pump-1",pipeline="bearing"} 0.0',
         'vedette_pipeline_sensor_trouble{device="pump-1",pipeline="bearing"} 1.0',
         'vedette_pipeline_sensor_trouble{device="pump-2",pipeline="bearing"} 0.0',
     ):
@@ -220,7 +223,7 @@ def test_the_page_is_whole_and_keeps_to_its_own_files(served):
     assert "vedette run --config edge.toml" in page
     for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
         assert served.text(asset[1:])
-    for name in ("page.html", "page.css", "page.js", "chart.js"):
+    for name in ("page.html", "page.css", "page.js", "chart.js", "spectrum.js"):
         text = served.text(f"static/{name}").replace("http://www.w3.org/2000/svg", "")
         assert "http" not in text.replace("https:", "http:"), "nothing may come from elsewhere"
         assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", text)
