@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edge import bench
 from edge.bundle import Bundle
@@ -75,6 +76,10 @@ def run(
         bars.update(task, note="")
     seconds = time.monotonic() - start
     console.print(_table(results, f"{dataset.name}, {seconds:.0f} s"))
+    say(
+        f"of {len(dataset.recordings)} recordings; first, lasts: alarm in % of life, median; "
+        "false: % of windows in alarm at 15-30 % of life"
+    )
     for note in compare_page.notes(results):
         say(note)
     if out is not None:
@@ -143,15 +148,44 @@ def shipped(bundle: Bundle, recording: Recording) -> Told:
 
 
 def _table(results: Sequence[Result], title: str) -> object:
-    """One line per method and feature set."""
+    """A line per method, a section per feature set; columns of which nothing is known are left out.
+
+    Short enough for 80 columns where the onset of the fault is unknown.
+    """
     from rich.table import Table
 
-    from training.compare_page import COLUMNS, cells
-
-    table = Table(title=title, title_justify="left")
-    for heading in COLUMNS.values():
-        is_text = heading in {"method", "features"}
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=is_text)
-    for result in results:
-        table.add_row(*cells(result))
+    rows = [result.row() for result in results]
+    shown = {key: how for key, how in _SHOWN.items() if any(row[key] is not None for row in rows)}
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("method", no_wrap=True)
+    for heading, _ in shown.values():
+        table.add_column(heading, justify="right")
+    section = ""
+    for row in rows:
+        if row["features"] != section:
+            section = str(row["features"])
+            table.add_section()
+            table.add_row(f"{section}:")
+        values = (row[key] for key in shown)
+        texts = (how(value) for (_, how), value in zip(shown.values(), values, strict=True))
+        table.add_row(f" {row['method']}", *texts)
     return table
+
+
+def _number(form: str, *, scale: float = 1.0) -> Callable[[Any], str]:
+    return lambda value: "-" if value is None else format(scale * value, form)
+
+
+_SHOWN = {
+    "found": ("found", _number(".0f")),
+    "first_alarm": ("first\n%", _number(".0f", scale=100.0)),
+    "first_alarm_false_as_1": ("false\nas 1", _number(".0f", scale=100.0)),
+    "sustained_alarm": ("lasts\n%", _number(".0f", scale=100.0)),
+    "false_share": ("false\n%", _number(".1f", scale=100.0)),
+    "false_recordings": ("with\nany", _number(".0f")),
+    "contrast": ("con-\ntrast", _number(",.3g")),
+    "auc": ("AUC", _number(".3f")),
+    "pauc": ("pAUC", _number(".3f")),
+    "window_us": ("us", _number(",.0f")),
+    "detector_us": ("of it\nmethod", _number(",.0f")),
+}

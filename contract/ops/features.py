@@ -14,8 +14,10 @@ from contract.spec import Array, Floats
 
 VELOCITY_BAND_HZ = (10.0, 1000.0)  # ISO 20816-1
 _TINY = 1e-30  # keeps the ratio of a silent window finite
-_EPS = 1e-6  # keeps the logarithm of a silent window finite, far below any sensor's noise
-_WIDEST = 0.5  # share of the spectrum a demodulated band may have: wider ones are the signal itself
+_EPS = 1e-9  # keeps the logarithm of a silent window finite, far below any sensor's noise
+# Shares of the spectrum a demodulated band may have: a wider one is the signal itself, narrower
+# ones cost as much again and hold too little of a blow's ringing.
+_WIDEST, _NARROWEST = 1 / 2, 1 / 8
 
 
 def published(x: Floats) -> Floats:
@@ -39,7 +41,7 @@ def level_and_shape(x: Floats, *, rate_hz: float) -> Floats:
     Per channel 32 log-band levels, kurtosis, crest factor, `burst_figures`, velocity RMS.
 
     Args:
-        x: (samples, channels) float32 acceleration, any unit; samples >= 256.
+        x: (samples, channels) float32 acceleration, any unit; samples >= 254.
         rate_hz: sample rate of `x`.
 
     Returns:
@@ -65,17 +67,26 @@ def burst_figures(x: Floats) -> Floats:
     element bearing diagnostics", MSSP 25(2), 2011.
 
     Args:
-        x: (samples, channels) float32, any unit; samples >= 256.
+        x: (samples, channels) float32, any unit; samples >= 254.
 
     Returns:
         (channels, 5) float32: log of spectral kurtosis + 2; place of the band's middle, 0 to 1 of
         the spectrum; log of the level of its envelope spectrum; log of the highest line of that
         over the median of all, and log of the second highest.
+
+    Raises:
+        ValueError: too few samples.
     """
     transform = spectrum.transform(spectrum.centred(x))
     bins = transform.shape[-1]
+    tree = [
+        band
+        for band in envelope.bands(bins, widest=_WIDEST)
+        if band.high - band.low >= int(_NARROWEST * (bins - 1))
+    ]
+    if not tree:
+        raise ValueError(f"{x.shape[0]} samples are too few to demodulate a band; need 254")
     found = []
-    tree = envelope.bands(bins, widest=_WIDEST)
     bursts = np.stack([envelope.spectral_kurtosis(transform, band) for band in tree])
     for channel, best in enumerate(bursts.argmax(axis=0)):
         band = tree[best]

@@ -63,3 +63,40 @@ def test_robust_scaling():
     np.testing.assert_allclose(
         features.robust_z(np.array([[5.0, 7.0, 3.2]]), centre, spread), [[2, 0, 2]]
     )
+
+
+def test_bursts_are_found_in_their_band_and_at_their_rate():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 0.1, (2560, 2)).astype(np.float32)
+    for start in range(37, 2560 - 60, 213):  # 120 blows a second that ring at 8 kHz
+        ring = np.arange(60) / RATE_HZ
+        x[start : start + 60, 1] += np.exp(-ring * 2000) * np.sin(2 * np.pi * 8_000 * ring)
+    quiet, hit = features.burst_figures(x)
+    assert hit[0] > quiet[0] + 1.0
+    # the middle of the band lies near 8 kHz of 12.8 kHz
+    assert 0.5 < hit[1] < 0.75
+    assert hit[3] > quiet[3] + 0.5
+
+
+def test_level_and_shape_is_one_row_in_logarithms():
+    x = np.random.default_rng(0).normal(size=(2560, 2)).astype(np.float32)
+    one = features.level_and_shape(x, rate_hz=RATE_HZ).reshape(2, 40)
+    louder = features.level_and_shape(x * np.float32(np.e), rate_hz=RATE_HZ).reshape(2, 40)
+    # e times the signal is one more in the logarithm: levels rise by 1, shapes stay
+    levels = [*range(32), 36, 39]
+    np.testing.assert_allclose((louder - one)[:, levels], 1.0, atol=1e-3)
+    np.testing.assert_allclose(np.delete(louder - one, levels, axis=1), 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("samples", [100, 253])
+def test_a_window_too_short_for_envelopes_is_refused(samples):
+    x = np.random.default_rng(0).normal(size=(samples, 1)).astype(np.float32)
+    with pytest.raises(ValueError, match=f"{samples} samples are too few to demodulate"):
+        features.burst_figures(x)
+
+
+def test_published_is_all_channels_one_after_another():
+    x = np.random.default_rng(0).normal(size=(2560, 3)).astype(np.float32)
+    np.testing.assert_array_equal(
+        features.published(x).reshape(3, 100), features.subband_energies(x)
+    )
