@@ -13,21 +13,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from contract.ops import spectrum
-from contract.spec import Floats
+from contract.spec import Array, Floats
 
 # Noise alone exceeds 5 times its median with a probability of 2**-25 per bin.
 _STANDS_OUT = 5.0
 _WEAK = 3.0  # enough for the base of a family whose multiples stand out
 _GROWN = 2.0  # times the median of the healthy windows
-_BEYOND = 1.3  # times the most of them
+_BEYOND = 1.3  # times the most of them; of few windows that most says less
+_FEW = 2.0  # added to it, divided by how many windows there are
 _CLEARER = 1.5  # times as far out of the background: not the whole spectrum alone has risen
 _WANDER = 0.01  # of a frequency: how far a line moves with load while healthy
 _MIN_PERIODS = 4  # in the window: fewer lie within the foot of the line at 0 Hz
 _MOST = 24  # lines looked at
+_LOOKED_AT = 8  # of them, the clearest, whose submultiples may be the base
 _HARMONICS = 10
 _SUBMULTIPLES = (1, 2, 3, 4)
 _OFF = 0.006  # of a harmonic's frequency: slip blurs the higher ones
 _MISSING = 0.7  # nepers a harmonic costs that should be there and is not
+EXPECTED = 0.025  # of a fault frequency: slip of the bearing and of the motor together
+_LIKELIER = 2.0  # times, of what is expected
 _SATURATES = 3.5  # nepers: one giant line is not a family
 
 
@@ -105,7 +109,7 @@ def new_lines(now: Floats, healthy: Floats, *, bin_hz: float) -> list[Line]:
             line = replace(line, ratio=line.amplitude / middle, was_there=was_clear >= _STANDS_OUT)
             if (
                 line.amplitude < _GROWN * middle
-                or line.amplitude < _BEYOND * float(before.max())
+                or line.amplitude < (_BEYOND + _FEW / len(healthy)) * float(before.max())
                 or line.prominence < _CLEARER * was_clear
             ):
                 continue
@@ -121,6 +125,7 @@ def families(
     *,
     bin_hz: float,
     shaft_hz: float | None,
+    expected_hz: Sequence[float] = (),
     at_most: int = 3,
 ) -> list[Family]:
     """Lines by what they have in common, the clearest family first.
@@ -130,26 +135,17 @@ def families(
         now: (bins,) float32 amplitudes they were found in.
         bin_hz: width of a bin.
         shaft_hz: turns of the shaft per second, where known: the distance of lines beside others.
+        expected_hz: bases that are likelier than others: fault frequencies of known bearings.
         at_most: how many families.
     """
     prominence = now / spectrum.background(now)
+    known = _Known(tuple(expected_hz), shaft_hz)
     left = list(lines)
     found: list[Family] = []
     while left and len(found) < at_most:
-        bases = {
-            line.hz / part
-            for line in left[:8]
-            for part in _SUBMULTIPLES
-            if line.hz / part >= _MIN_PERIODS * bin_hz
-        }
-        made = [
-            family
-            for base_hz in sorted(bases, reverse=True)  # of two that fit alike the higher one
-            if (family := _family(base_hz, left, prominence, bin_hz)) is not None
-        ]
-        if not made:
+        best = _best(_bases(left, known, bin_hz), left, prominence, bin_hz, known)
+        if best is None:
             break
-        best = max(made, key=lambda family: family.score)
         members = _members(best, left, bin_hz)
         beside_hz = _beside(best, left, bin_hz, shaft_hz)
         if beside_hz is not None:
@@ -160,18 +156,72 @@ def families(
     return found
 
 
-def _family(
-    base_hz: float, lines: Sequence[Line], prominence: Floats, bin_hz: float
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the machine.
+
+    Attributes:
+        expected_hz: fault frequencies of its bearings.
+        shaft_hz: turns of its shaft per second.
+    """
+
+    expected_hz: tuple[float, ...]
+    shaft_hz: float | None
+
+    def weight(self, base_hz: float) -> float:
+        """How much likelier a base is for it.
+
+        Lines that a fault frequency explains may well be multiples of some submultiple too; and
+        the shaft's row stands beside every fault that turns with it.
+        """
+        if any(abs(base_hz / hz - 1.0) <= EXPECTED for hz in self.expected_hz):
+            return _LIKELIER
+        if self.expected_hz and self.shaft_hz and abs(base_hz / self.shaft_hz - 1.0) <= EXPECTED:
+            return 1.0 / _LIKELIER
+        return 1.0
+
+
+def _bases(lines: Sequence[Line], known: _Known, bin_hz: float) -> Array:
+    """(bases,) frequencies in Hz that lines may be multiples of, falling."""
+    bases = {line.hz / part for line in lines[:_LOOKED_AT] for part in _SUBMULTIPLES}
+    bases |= {line.hz for line in lines if known.weight(line.hz) > 1.0}
+    return np.array(sorted((hz for hz in bases if hz >= _MIN_PERIODS * bin_hz), reverse=True))
+
+
+def _best(
+    bases_hz: Array, lines: Sequence[Line], prominence: Floats, bin_hz: float, known: _Known
 ) -> Family | None:
-    """The family of a base; None where the base itself cannot be made out."""
-    matched: dict[int, Line] = {}
-    for line in lines:
-        multiple = round(line.hz / base_hz)
-        is_near = abs(line.hz - multiple * base_hz) <= max(bin_hz, _OFF * line.hz)
-        if is_near and 1 <= multiple <= _HARMONICS:
-            known = matched.get(multiple)
-            if known is None or known.prominence < line.prominence:
-                matched[multiple] = line
+    """The family that explains most; of two that explain alike the one with the higher base."""
+    hz = np.array([line.hz for line in lines])
+    weight = np.log([line.prominence for line in lines])
+    multiple = np.rint(hz / bases_hz[:, None]).astype(int)  # (bases, lines)
+    off_hz = np.abs(hz - multiple * bases_hz[:, None])
+    is_near = (off_hz <= np.maximum(bin_hz, _OFF * hz)) & (multiple >= 1)
+    is_near &= multiple <= _HARMONICS
+    clearest = np.zeros((len(bases_hz), _HARMONICS + 1))  # of the lines at each multiple
+    base, line = np.nonzero(is_near)
+    np.maximum.at(clearest, (base, multiple[base, line]), weight[line])
+    has = clearest > 0.0
+    highest = np.where(has, np.arange(_HARMONICS + 1), 0).max(axis=1, initial=0)
+    score = np.minimum(clearest, _SATURATES).sum(axis=1)
+    score -= _MISSING * (highest - has.sum(axis=1))
+    weighed = score * [known.weight(base_hz) for base_hz in bases_hz.tolist()]
+    for one in np.argsort(-weighed, kind="stable").tolist():
+        matched = {
+            number: lines[at]
+            for at in np.flatnonzero(is_near[one])[::-1].tolist()  # the clearest line last
+            if (number := int(multiple[one, at]))
+        }
+        family = _family(float(bases_hz[one]), matched, prominence, bin_hz, float(score[one]))
+        if family is not None:
+            return family
+    return None
+
+
+def _family(
+    base_hz: float, matched: dict[int, Line], prominence: Floats, bin_hz: float, score: float
+) -> Family | None:
+    """The family of a base and its multiples; None where the base itself cannot be made out."""
     if not matched:
         return None
     base = matched.get(1)
@@ -185,8 +235,6 @@ def _family(
     refined_hz = sum(
         weights[multiple] * line.hz / multiple for multiple, line in matched.items()
     ) / sum(weights.values())
-    score = sum(min(weight, _SATURATES) for weight in weights.values())
-    score -= _MISSING * (max(matched) - len(matched))
     return Family(replace(base, hz=refined_hz), tuple(sorted({1, *matched})), None, score)
 
 

@@ -132,7 +132,8 @@ def burstiest(transform: Transform, among: list[Band]) -> tuple[Band, float]:
 def _weights(samples: int) -> Floats:
     """(samples,) float32 Hann window with sum 1."""
     window = np.hanning(samples)
-    return (window / window.sum()).astype(np.float32)
+    weights: Floats = (window / window.sum()).astype(np.float32)
+    return weights
 
 
 @functools.lru_cache(maxsize=256)

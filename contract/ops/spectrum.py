@@ -101,7 +101,8 @@ def background(amplitude: Floats) -> Floats:
         head + np.arange(blocks) * _BLOCK + (_BLOCK - 1) / 2,
     )
     floor = _TO_MEDIAN * _interpolate(steady, centres, bins)
-    return np.maximum(floor, np.finfo(np.float32).tiny)
+    above_zero: Floats = np.maximum(floor, np.finfo(np.float32).tiny)
+    return above_zero
 
 
 def _interpolate(levels: Floats, centres: Array, bins: int) -> Floats:
