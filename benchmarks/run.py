@@ -19,13 +19,14 @@ from pathlib import Path
 
 import engines
 import messaging
+import methods
 import pipeline
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results.md"
 RUN, BUNDLE = ROOT / "runs" / "bench", ROOT / "runs" / "bench-bundle"
-PACKAGES = ("numpy", "ai-edge-litert", "onnxruntime", "paho-mqtt", "msgspec", "keras")
+PACKAGES = ("numpy", "ai-edge-litert", "onnxruntime", "paho-mqtt", "msgspec", "keras", "pyod")
 
 
 def main() -> int:
@@ -42,6 +43,7 @@ def main() -> int:
             pipeline.measure(asked.bundle, quick=asked.quick),
             engines.measure(asked.run, asked.bundle, work, quick=asked.quick),
             *messaging.measure(asked.bundle, work, quick=asked.quick),
+            methods.measure(asked.bundle, quick=asked.quick),
         ]
     text = "\n\n".join([top, *sections]) + "\n"
     if asked.quick:
