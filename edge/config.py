@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from contract.bearings import Bearing
 from contract.machine import Machine
 from contract.messages import check_name
 from contract.tls import is_loopback
@@ -162,6 +163,7 @@ def _known_keys(key: str, value: Any) -> list[str]:
         "pipeline": PipelineConfig,
         "pipelinegate": Limits,
         "pipelinemachine": Machine,
+        "pipelinemachinebearings": Bearing,
         "": DeviceConfig,
     }
     return list(structs.get(name, DeviceConfig).__struct_fields__)

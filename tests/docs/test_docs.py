@@ -107,7 +107,7 @@ def test_names_in_yaml_and_flow_are_fields():
     """The snippets for Home Assistant and Node-RED read what is there."""
     used = {*re.findall(r"value_json\.data\.(\w+)", MQTT), *re.findall(r"\.data\.(\w+)", MQTT)}
     known = {field for body in (Stamp, *KINDS.values()) for field in body.__struct_fields__}
-    assert {"state", "score", "label"} <= used
+    assert {"state", "score", "level", "text"} <= used
     assert used <= known
 
 

@@ -73,6 +73,22 @@ MISTAKES = {
         ('type = "simulate"', 'type = "simulate"\nonsett = 0.5'),
         ["pipeline[0].source", "'onsett'", "did you mean 'onset'?"],
     ),
+    "unknown key of a machine": (
+        ('type = "simulate"', 'type = "simulate"\n[pipeline.machine]\nspeed = 1797.0'),
+        ["pipeline[0].machine", "'speed'", "did you mean 'speed_rpm'?"],
+    ),
+    "unknown key of a bearing": (
+        ('type = "simulate"', 'type = "simulate"\n[[pipeline.machine.bearings]]\nballs_mm = 8.0'),
+        ["pipeline[0].machine.bearings[0]", "'balls_mm'", "did you mean 'ball_mm'?"],
+    ),
+    "bearing that is in no catalogue": (
+        ('type = "simulate"', 'type = "simulate"\n[pipeline.machine]\nbearings = ["62o5"]'),
+        ["pipeline[0].machine", "'62o5'", "fix:"],
+    ),
+    "no evidence by less than nothing": (
+        ('name = "pump-1"', 'name = "pump-1"\nevidence_max_bytes = -1'),
+        ["device.evidence_max_bytes", "-1"],
+    ),
     "unknown table": (("[mqtt]", "[mqqt]"), ["the file", "'mqqt'", "did you mean 'mqtt'?"]),
     "missing key": (('bundle = "bundles/machine_condition"', ""), ["pipeline[0]", "`bundle`"]),
     "missing table": (('[device]\nname = "pump-1"', ""), ["`device`"]),

@@ -244,6 +244,8 @@ def test_on_a_secured_site_nobody_else_may_ask_or_answer(plant: SecuredSite, tmp
 @pytest.mark.slow
 def test_of_collectors_that_share_each_gets_what_it_has_asked_for(tmp_path: Path):
     """What is dealt among them must reach the one whose reader waits; then both have it."""
+    if broker.find_mosquitto() is None:
+        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
     started = broker.start(tmp_path / "broker", embedded=False)
     share = ("--share", "hall")
     mqtt = Mqtt(host="127.0.0.1", port=started.port, resend_s=0.3)
