@@ -17,8 +17,10 @@ VERBS = {
     "check": ("edge.__main__", "validate a device's config and its bundles before they run"),
     "doctor": ("edge.__main__", "what is wrong with a device, and what to do about it"),
     "activate": ("edge.__main__", "make another bundle serve, or go back to the one before"),
+    "bearing": ("contract.__main__", "the fault frequencies of a bearing, from a catalogue"),
     "bench": ("edge.__main__", "time a bundle on this very device"),
     "collect": ("collector.__main__", "the central side: store alerts, acknowledge, show the page"),
+    "evidence": ("collector.fetch", "what an alert was raised on, as a file, from the collector"),
     "site": ("collector.site", "certificates for broker and devices, made here; revocation"),
 }
 

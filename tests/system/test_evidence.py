@@ -22,6 +22,7 @@ from real_broker import until
 from secured_site import SecuredSite
 from system_site import Site
 
+from collector import fetch
 from contract import evidence, messages
 from contract.evidence import EvidenceFile
 from contract.messages import Address, Alert, Command, Evidence, Stamp
@@ -120,6 +121,9 @@ def check_a_fetch(site: Site) -> None:
         assert get(site.page, sha256) == (200, raw)
         status, body = get(site.page, sha256, "/spectra")
         assert (status, json.loads(body)["samples"]) == (200, 25_600)
+        out = site.folder / "alert.npz"
+        assert fetch.main("evidence", [sha256, "--page", site.page, "--out", str(out)]) == 0
+        assert out.read_bytes() == raw
         status, body = get(site.page, gone)
         assert (status, json.loads(body)) == (410, {"error": "press-1 does not have it any more"})
     # from now on it is here, though the device is away
