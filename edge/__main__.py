@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from edge import activate, bench, check, config, doctor, logs, notify
@@ -32,13 +33,17 @@ state directory: whatever would stop `vedette run`, one line each, with the fix.
 _DOCTOR = """example:
   vedette doctor --config edge.toml
   sudo vedette doctor --config /etc/vedette/pump-1.toml
+  vedette doctor --sensor --seconds 10 --config edge.toml
 
-Looks at all that `vedette check` does, and at the machine: engines, clock, memory, temperature, the
-disk and how fast it writes, what waits in the outbox and why, the service, the broker. One line
-each: ok, warn or FAIL; where it is not ok, with the one thing to do about it.
+Looks at all that `vedette check` does, and at the machine: engines, clock, memory, temperature,
+sensors, the disk and how fast it writes, what waits in the outbox and why, the service, the broker.
+One line each: ok, warn or FAIL; where it is not ok, with the one thing to do about it.
 
 Changes nothing, and may be run while the service runs. Without the service it connects to the
 broker in its place, and publishes one empty message to PREFIX/DEVICE/doctor, to see whether it may.
+
+--sensor only lists the sensors and listens to those of the config: level, clipping, noise floor and
+measured sample rate, every second and in sum. Not while the service runs: a sensor has one reader.
 
 exit codes: 0 nothing failed, 1 the machine needs care, 78 `vedette check` fails
 """
@@ -68,6 +73,8 @@ def main(verb: str, argv: list[str]) -> int:
             return _run(arguments.config, as_json=arguments.json)
         if verb in {"check", "doctor"}:
             look = check.main if verb == "check" else doctor.main
+            if verb == "doctor" and arguments.sensor:
+                look = partial(doctor.listen, seconds=arguments.seconds)
             return look(arguments.config, as_json=arguments.json)
         if verb == "activate":
             return activate.main(
@@ -134,6 +141,9 @@ def _parse(verb: str, argv: list[str]) -> argparse.Namespace:
             default=Path("/etc/vedette/edge.toml"),
             help="the device's TOML file",
         )
+    if verb == "doctor":
+        parser.add_argument("--sensor", action="store_true", help="listen to the sensors instead")
+        parser.add_argument("--seconds", type=float, default=6.0, help="how long (default: 6)")
     if verb == "activate":
         parser.add_argument("bundle", type=Path, nargs="?", help="the new bundle's directory")
         parser.add_argument("--back", action="store_true", help="return to the bundle before")

@@ -19,6 +19,7 @@ from edge.capture import Capture, Out
 from edge.errors import SourceError, one_line
 from edge.sampled import BLOCK_S, G, SampledSource
 
+_IN_USE = -9985  # PortAudio's paDeviceUnavailable
 KEEP = 100  # blocks that wait while a window is judged
 
 
@@ -110,6 +111,9 @@ def capture(config: Config, out: Out) -> None:
                 samples = as_samples(bytes(raw), config)
                 out.put(samples, t_ns=t_ns, rate_hz=config.rate_hz, is_after_gap=has_overflowed)
     except (sounddevice.PortAudioError, ValueError) as error:
+        if _IN_USE in error.args:
+            fix = "stop the program that reads it: the service, or another pipeline of it"
+            raise SourceError(f"is in use; fix: {fix}") from None
         known = [d["name"] for d in sounddevice.query_devices() if d["max_input_channels"]]
         raise SourceError(f"{one_line(error)}; inputs: {', '.join(known) or 'none'}") from None
 
