@@ -114,6 +114,13 @@ class Novelty:
         )
 
 
+def scores(learned: Mapping[str, Array], rows: Array) -> Array:
+    """(n,) what `Novelty` says to (n, d) rows, one after another, much faster."""
+    moved = _trailing_mean(_differences(rows, learned))
+    highest: Array = (_lengths(moved, learned) / learned["thresholds"]).max(axis=1)
+    return highest
+
+
 def _fit(rows: Array) -> Learned:
     """Centres, spread and whitening of (n, d) rows."""
     noise = _noise(rows)

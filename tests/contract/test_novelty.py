@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from contract import novelty
 from contract.novelty import AVERAGED, LEAST_ROWS, Novelty, learn
 
 BANDS = 24
@@ -15,8 +16,8 @@ def machine(seed, n=180, *, speeds=3, noise=0.15):
 
 
 def scores(learned, rows):
-    novelty = Novelty(learned)
-    return np.array([novelty.score(row) for row in rows])
+    watch = Novelty(learned)
+    return np.array([watch.score(row) for row in rows])
 
 
 def test_every_speed_of_the_healthy_start_is_a_condition_of_its_own():
@@ -38,12 +39,12 @@ def test_a_small_lasting_shift_of_many_bands_is_found_at_every_speed():
 def test_a_new_tone_in_one_band_is_found_and_named():
     learned, rows = learn(machine(1)), machine(2)
     rows[90:, 7] += 3.0
-    novelty = Novelty(learned)
-    found = [novelty.score(row) for row in rows]
+    watch = Novelty(learned)
+    found = [watch.score(row) for row in rows]
     assert max(found[:90]) < 1 < min(found[90 + AVERAGED :])
-    assert np.abs(novelty.moved).argmax() == 7
+    assert np.abs(watch.moved).argmax() == 7
     # in spreads of this feature: 3 nepers over 0.15
-    assert novelty.moved[7] == pytest.approx(20, rel=0.2)
+    assert watch.moved[7] == pytest.approx(20, rel=0.2)
 
 
 def test_one_wild_row_is_no_lasting_change():
@@ -85,6 +86,11 @@ def test_a_restart_goes_on_where_it_was():
         before.score(row)
     after = Novelty(learned, before.recent)
     assert [after.score(row) for row in rows[100:]] == list(through[100:])
+
+
+def test_a_whole_recording_at_once_is_scored_as_row_after_row():
+    learned, rows = learn(machine(1)), machine(2) + 0.3
+    np.testing.assert_allclose(novelty.scores(learned, rows), scores(learned, rows), rtol=1e-4)
 
 
 def test_scores_know_nothing_of_what_comes_later():
