@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from contract.shelf import Shelf
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -94,6 +99,36 @@ def test_what_a_power_cut_left_half_written_goes_and_what_is_being_written_stays
         os.utime(folder / name, (time.time() - age_s,) * 2)
     second = shelf.put(b"second")
     assert kept(folder) == sorted([first, second, "busy", "notes"])
+
+
+PUTS = """
+import itertools, os, pathlib, sys
+from contract.shelf import Shelf
+shelf = Shelf(pathlib.Path(sys.argv[1]), max_bytes=200_000)
+for number in itertools.count():
+    print(shelf.put(os.urandom(5000)), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_what_was_put_is_whole_though_the_process_is_killed_at_any_moment(folder):
+    """Twenty times; nothing half written is ever called by a hash."""
+    last = []
+    for number in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUTS, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        said = [process.stdout.readline()]
+        time.sleep(0.003 * number)
+        process.kill()
+        said += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        last = [line.strip() for line in said if line.endswith("\n")]
+        assert Shelf(folder, max_bytes=0).get(last[-1]) is not None
+        for path in folder.glob("*.npz"):
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == path.stem
+    assert sum(path.stat().st_size for path in folder.glob("*.npz")) <= 200_000
 
 
 def test_a_failed_write_leaves_nothing(folder, monkeypatch):
