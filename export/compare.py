@@ -184,8 +184,8 @@ _SHOWN = {
     "false_share": ("false\n%", _number(".1f", scale=100.0)),
     "false_recordings": ("with\nany", _number(".0f")),
     "contrast": ("con-\ntrast", _number(",.3g")),
-    "auc": ("AUC", _number(".3f")),
-    "pauc": ("pAUC", _number(".3f")),
+    "auc": ("AUC", _number(".2f")),
+    "pauc": ("pAUC", _number(".2f")),
     "window_us": ("us", _number(",.0f")),
-    "detector_us": ("of it\nmethod", _number(",.0f")),
+    "detector_us": ("of\nit", _number(",.0f")),
 }
