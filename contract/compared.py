@@ -73,9 +73,10 @@ def rms(rows: Floats) -> Floats:
 
 
 def kurtosis(rows: Floats) -> Floats:
-    """Of (..., samples) without their mean: (...); 3 for Gaussian noise."""
-    ratio: Floats = np.square(rms(np.square(rows)) / np.square(rms(rows)))
-    return ratio
+    """Of (..., samples) without their mean: (...); 3 for Gaussian noise, 0 for no signal."""
+    square = np.square(rows / rms(rows)[..., None])
+    fourth: Floats = np.einsum("...i,...i->...", square, square) / np.float32(rows.shape[-1])
+    return fourth
 
 
 def crest(rows: Floats) -> Floats:

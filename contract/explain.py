@@ -86,7 +86,7 @@ def _levels(seen: Compared) -> Iterator[str]:
 def _impulses(seen: Compared) -> Iterator[str]:
     """The channel that has become most impulsive, if one has."""
     now, before = kurtosis(seen.now), kurtosis(seen.healthy)
-    rise = now / before.max(axis=0)
+    rise = now / np.maximum(before.max(axis=0), 1.0)  # 0 is a channel without a signal
     channel = int(rise.argmax())
     if now[channel] < _BURSTY or rise[channel] < _LOUDER:
         return

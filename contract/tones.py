@@ -142,7 +142,9 @@ def in_hz(hz: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio to two figures."""
+    """A ratio to two figures, as far as it says anything."""
+    if ratio >= 1000:
+        return f"over 1000 {_X}"
     return f"{ratio:.0f} {_X}" if ratio >= 10 else f"{ratio:.1f} {_X}"
 
 
