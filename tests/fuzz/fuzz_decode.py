@@ -12,6 +12,7 @@ from contract.messages import (
     Alert,
     Body,
     Command,
+    Evidence,
     Health,
     MessageError,
     OutboxHealth,
@@ -24,6 +25,7 @@ from contract.messages import (
 )
 
 PREFIX = "vedette"
+SHA256 = "ab" * 32
 STAMP = Stamp(
     ts_ns=1_800_000_000 * 10**9, mono_ns=1, boot_id="b", seq=7, clock_synced=True, window=3
 )
@@ -44,13 +46,26 @@ _PIPELINE = PipelineHealth(
     latency_ms={"stage": 0.5},
 )
 BODIES: tuple[Body, ...] = (
-    Alert(workload="w", state="raised", label="x", score=2.0, threshold=1.0, hits=3, of=4),
+    Alert(
+        workload="w",
+        state="raised",
+        label="x",
+        score=2.0,
+        threshold=1.0,
+        hits=3,
+        of=4,
+        level="notice",
+        text="New tone",
+        severity="C",
+        evidence=SHA256,
+    ),
     Sensor(workload="w", state="cleared", label="stuck", refused=3, lasted_s=1.5),
     Reading(workload="w", label="x", score=0.25),
     Score(workload="w", label="x", score=0.25, threshold=1.0),
     Health(version="1", uptime_s=1.0, pipelines={"p": _PIPELINE}, outbox=_OUTBOX),
     Status(state="online"),
     Command(name="ack", ids=["a" * 32, "b" * 32]),
+    Evidence(sha256=SHA256, part=1, parts=3, content=b"PK\x03\x04"),
 )
 TOPICS = ("vedette/d1/p/alert", "vedette/command/p/alert", "vedette/d1/command/alert", "vedettex/d")
 

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from fuzz import fuzz_decode
 
 from collector import fleet, queries
+from collector.evidence import Fetcher
 from collector.ingest import Ingest
 from collector.store import Store
 from contract import messages
@@ -32,7 +33,14 @@ class Site:
         self.told: list[str] = []
         store = Store(self.path)
         store._db.execute("PRAGMA synchronous = OFF")  # what is tried here are no power cuts
-        self.ingest = Ingest(self, store, prefix=fuzz_decode.PREFIX, observe=lambda *_: None)
+        self.fetcher = Fetcher(self.path)
+        self.ingest = Ingest(
+            self,
+            store,
+            prefix=fuzz_decode.PREFIX,
+            observe=lambda *_: None,
+            take_evidence=self.fetcher.take,
+        )
 
     def ack(self, mid: int, _qos: int) -> None:
         self.acknowledged.append(mid)
@@ -56,6 +64,7 @@ def one(data: bytes) -> None:
     (site,) = _sites
     topic, _, payload = data.partition(b"\n")
     mid = next(_mids)
+    site.fetcher.want(fuzz_decode.SHA256, "d1")
     message = SimpleNamespace(
         topic=topic.decode("utf-8", "replace"), payload=payload, qos=1, mid=mid
     )
