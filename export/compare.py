@@ -57,17 +57,17 @@ def run(
     from training import compare_page
     from training.console import console, progress, say
 
-    if not dataset.recordings:
+    recordings = dataset.recordings or dataset.compared
+    if not recordings:
         raise DataError(
             f"{dataset.name}: holds no raw windows in order; fix: compare on another data set"
         )
     start = time.monotonic()
-    steps = len(compare.FEATURES) * (1 + len(wanted)) * len(dataset.recordings)
+    steps = (1 + len(compare.FEATURES) * (1 + len(wanted))) * len(recordings)
     results = []
     with progress() as bars:
-        total = steps + len(dataset.recordings)
-        task = bars.add_task(f"comparing on {dataset.name}", total=total, note="")
-        for result in _results(bundle, dataset, wanted):
+        task = bars.add_task(f"comparing on {dataset.name}", total=steps, note="")
+        for result in _results(bundle, recordings, wanted):
             if isinstance(result, Result):
                 results.append(result)
             else:
@@ -77,7 +77,7 @@ def run(
     seconds = time.monotonic() - start
     console.print(_table(results, f"{dataset.name}, {seconds:.0f} s"))
     say(
-        f"of {len(dataset.recordings)} recordings; first, lasts: alarm in % of life, median; "
+        f"of {len(recordings)} recordings; first, lasts: alarm in % of life, median; "
         "false: % of windows in alarm at 15-30 % of life"
     )
     for note in compare_page.notes(results):
@@ -98,10 +98,9 @@ def run(
 
 
 def _results(
-    bundle: Bundle, dataset: DataSet, wanted: Sequence[methods.Method]
+    bundle: Bundle, recordings: Sequence[Recording], wanted: Sequence[methods.Method]
 ) -> Iterator[Result | str]:
     """Every result when it is there; between them, a line for each step that is done."""
-    recordings = dataset.recordings
     told: list[Told] = []
     for recording in recordings:
         told.append(shipped(bundle, recording))
@@ -173,7 +172,12 @@ def _table(results: Sequence[Result], title: str) -> object:
 
 
 def _number(form: str, *, scale: float = 1.0) -> Callable[[Any], str]:
-    return lambda value: "-" if value is None else format(scale * value, form)
+    def text(value: Any) -> str:
+        if value is None:
+            return "-"
+        return format(scale * value, form if abs(value) < 1e5 else ".0e")
+
+    return text
 
 
 _SHOWN = {
@@ -183,7 +187,7 @@ _SHOWN = {
     "sustained_alarm": ("lasts\n%", _number(".0f", scale=100.0)),
     "false_share": ("false\n%", _number(".1f", scale=100.0)),
     "false_recordings": ("with\nany", _number(".0f")),
-    "contrast": ("con-\ntrast", _number(",.3g")),
+    "contrast": ("con-\ntrast", _number(".3g")),
     "auc": ("AUC", _number(".2f")),
     "pauc": ("pAUC", _number(".2f")),
     "window_us": ("us", _number(",.0f")),

@@ -67,6 +67,8 @@ class DataSet:
         shareable: whether raw windows of it may travel inside a bundle.
         measure: the protocol: a device on the test bench -> metrics, and a row per recording.
         needs_bundle: whether the protocol runs recordings through a bundle.
+        compared: lives to compare methods on where `recordings` is empty; empty where the set
+            holds no raw windows at all.
     """
 
     name: str
@@ -75,6 +77,7 @@ class DataSet:
     shareable: bool
     measure: Callable[[Bench], Measured]
     needs_bundle: bool = True
+    compared: tuple[Recording, ...] = ()
 
     @property
     def digest(self) -> str:

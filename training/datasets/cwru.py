@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +59,9 @@ def open_folder(folder: Path) -> DataSet:
         shareable=False,
         measure=partial(
             measure, [recordings[name] for name in healthy], [recordings[name] for name in faulty]
+        ),
+        compared=tuple(
+            _life([recordings[name] for name in healthy], recordings[name]) for name in faulty
         ),
     )
 
@@ -127,6 +131,28 @@ def _recording(name: str, arrays: Mapping[str, Array], ends: Sequence[str]) -> R
         onset=None,
         digest=hashlib.sha256(data.tobytes()).hexdigest(),
         window=partial(_window, name, data, float(arrays["fs"])),
+    )
+
+
+def _life(healthy: Sequence[Recording], fault: Recording) -> Recording:
+    """All healthy windows and then those of a fault, as if one machine had failed at once."""
+    parts = [*healthy, fault]
+    places = [(part, i) for part in parts for i in range(len(part))]
+    before = len(places) - len(fault)
+
+    def window(i: int) -> Window:
+        part, number = places[i]
+        hop_ns = part.window(1).t_ns - part.window(0).t_ns
+        return replace(part.window(number), source=fault.name, seq=i, t_ns=(i + 2) * hop_ns)
+
+    return Recording(
+        name=fault.name,
+        dataset=fault.dataset,
+        life=(np.arange(1, len(places) + 1) / len(places)).astype(np.float32),
+        learn_windows=before // 2,
+        onset=(before + 0.5) / len(places),  # before the first window with the fault
+        digest=hashlib.sha256("".join(part.digest for part in parts).encode()).hexdigest(),
+        window=window,
     )
 
 
