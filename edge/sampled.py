@@ -26,6 +26,7 @@ _SETTLE_S = 3.0
 _SETTLE_SAMPLES = 400  # counting is right to a sample; half of these is what a slope reaches over
 _MEMORY = 600  # looks; a minute of them, so that a drift with temperature is followed
 _UNMEASURED_S = 60.0  # without gaps a tenth of it is enough
+_MOVED = 2e-4  # twice what the measurement itself moves after ten seconds
 _OFF = 0.2  # of the rate asked for; no oscillator is so far off, but a wrong register is
 
 
@@ -142,7 +143,8 @@ class SampledSource:
     """The parent's side: windows of one sensor read in a child; after lost samples they begin anew.
 
     A window has as many samples as the rate asked for makes of `window_s`, whatever the measured
-    one is: models count samples. `Window.rate_hz` is the measured one.
+    one is: models count samples. `Window.rate_hz` is the measured one, and stays the same until that
+    has moved by 0.02 %, so that windows can be compared line by line.
     """
 
     def __init__(self, config: SampledConfig, capture: Capture, *, name: str, what: str) -> None:
@@ -170,7 +172,7 @@ class SampledSource:
         Raises:
             SourceError: the sensor fails, or samples at another rate than it was asked for.
         """
-        t_ns, expected, lost = 0, -1, 0
+        t_ns, expected, lost, rate_hz = 0, -1, 0, 0.0
         for item in self._capture.items():
             if not self._is_measured(item):
                 continue
@@ -181,8 +183,10 @@ class SampledSource:
             else:
                 t_ns += round(len(item.data) / item.rate_hz * 1e9)
             expected = item.seq + 1
+            if abs(item.rate_hz - rate_hz) > _MOVED * rate_hz:
+                rate_hz = item.rate_hz
             for window in self._windower.push(
-                item.data, t_ns=t_ns, after_gap=is_gap, rate_hz=item.rate_hz
+                item.data, t_ns=t_ns, after_gap=is_gap, rate_hz=rate_hz
             ):
                 yield replace(window, seq=window.seq + lost)
 

@@ -123,6 +123,13 @@ class TestWindows:
         assert [one[:3] for one in got] == [(0, 250, 1030.0), (1, 250, 1030.0)]
         assert got[1][3] - got[0][3] == pytest.approx(250 / 1030, abs=3e-3)
 
+    def test_carry_the_same_rate_until_it_has_moved(self):
+        """By more than the measurement itself does; their times follow it all the same."""
+        rates = [1000.0, 1000.1, 999.85, 1000.15, 1000.25, 1000.1]
+        got = windows_of(*((n, 0.1 * n, hz) for n, hz in enumerate(rates)), window_s=0.1)
+        assert [hz for _, _, hz, _ in got] == [1000.0] * 4 + [1000.25] * 2
+        assert got[-1][3] == pytest.approx(sum(100 / hz for hz in rates[1:]), abs=1e-6)
+
     def test_after_a_hole_begin_anew_and_count_what_was_lost(self):
         """Four seconds of a quarter each."""
         got = windows_of(

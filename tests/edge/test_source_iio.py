@@ -91,12 +91,12 @@ def config(tmp_path, **options) -> source.Config:
     return source.Config(**{**asked, "root": str(tmp_path), **options})
 
 
-def read_all(given: source.Config, pieces, *, passes_s: float = 0.1) -> Taken:
-    """What becomes of the bytes; so much time passes before each piece."""
-    taken, ns = Taken(), [10**9]
+def read_all(given: source.Config, pieces, *, passes_s: float = 0.1, late: int = -1) -> Taken:
+    """What becomes of the bytes; so much time passes before each piece, and 3 s before `late`."""
+    taken, ns, number = Taken(), [10**9], itertools.count()
 
     def read(_size: int) -> bytes:
-        ns[0] += round(passes_s * 1e9)
+        ns[0] += 3 * 10**9 if next(number) == late else round(passes_s * 1e9)
         return next(left, b"")
 
     left = iter(pieces)
@@ -282,11 +282,12 @@ class TestStream:
     def test_without_stamps_a_reading_that_comes_too_late_is_a_gap(self, tmp_path, lis3dh):
         """The buffer was full: it is turned off and on, for what is in it is old."""
         given = config(tmp_path, device="lis3dh_accel", rate_hz=400.0)
-        piece = fake_iio.lis3dh_scans(0, 40)
-        taken = read_all(given, [piece] * 3, passes_s=2.5)
-        assert taken.puts == []
-        taken = read_all(given, [piece] * 3, passes_s=1.5)
-        assert len(taken.puts) == 3
+        pieces = [fake_iio.lis3dh_scans(40 * n, 40) for n in range(10)]
+        assert len(read_all(given, pieces, passes_s=1.9).puts) == 10
+        taken = read_all(given, pieces, late=4)
+        gaps = [is_after_gap for *_, is_after_gap in taken.puts]
+        assert gaps == [False] * 4 + [True] + [False] * 4
+        assert round(taken.puts[4][0][0, 0] / 0.009806) == 200
 
 
 class TestSource:
