@@ -143,7 +143,7 @@ class SampledSource:
     """The parent's side: windows of one sensor read in a child; after lost samples they begin anew.
 
     A window has as many samples as the rate asked for makes of `window_s`, whatever the measured
-    one is: models count samples. `Window.rate_hz` is the measured one, and stays the same until that
+    one is: models count samples. `Window.rate_hz` is the measured one, and stays the same until it
     has moved by 0.02 %, so that windows can be compared line by line.
     """
 
