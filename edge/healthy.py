@@ -21,6 +21,7 @@ _MOST_BYTES = 8 * 1024 * 1024  # of all of them, in memory and on disk
 _RETRY_S = 60.0
 _KEPT = 4  # files of other models: the one to roll back to and a few more
 _RATE = "rate_hz"
+_SAME_RATE = 0.01
 
 
 class HealthyWindows:
@@ -55,9 +56,9 @@ class HealthyWindows:
         # the first of each of `most` equal stretches
         if number * most // self._learn_windows == (number - 1) * most // self._learn_windows:
             return
-        if window.rate_hz != self._rate_hz:
+        if not self._is_rate(window):
             self._windows.clear()
-        self._rate_hz = window.rate_hz
+            self._rate_hz = window.rate_hz
         self._windows[number] = np.array(window.data, dtype=np.float32)
         while len(self._windows) > most:
             del self._windows[min(self._windows)]
@@ -65,7 +66,7 @@ class HealthyWindows:
 
     def like(self, window: Window) -> list[Floats]:
         """Those that `window` can be compared with: of its rate, length and channels, in order."""
-        if not math.isclose(window.rate_hz, self._rate_hz, rel_tol=0.01):
+        if not self._is_rate(window):
             return []
         kept = [data for _, data in sorted(self._windows.items())]
         return [data for data in kept if data.shape == window.data.shape]
@@ -74,6 +75,10 @@ class HealthyWindows:
         """What the disk has not taken, once a minute; nothing where it has taken all."""
         if not self._is_saved and time.monotonic() >= self._retry_s:
             self._write()
+
+    def _is_rate(self, window: Window) -> bool:
+        """A measured rate is never twice quite the same."""
+        return math.isclose(window.rate_hz, self._rate_hz, rel_tol=_SAME_RATE)
 
     def _write(self) -> None:
         temporary = self._path.with_suffix(".tmp")
