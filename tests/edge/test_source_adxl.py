@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import fake_adxl
@@ -12,10 +14,12 @@ import numpy as np
 import pytest
 from fake_out import Taken
 
+from contract.explain import explain
+from contract.machine import Machine
 from edge import adxl345, adxl355, sources
 from edge.adxl345 import Adxl345
 from edge.adxl355 import Adxl355
-from edge.capture import Capture
+from edge.capture import Capture, Item
 from edge.errors import SourceError
 from edge.sampled import Blocks, SampledSource
 from edge.sources import adxl
@@ -84,6 +88,16 @@ class Board:
         return np.round(together / self.chip.unit_per_count).astype(int)
 
 
+class Played:
+    """In place of `Capture`."""
+
+    def __init__(self, items):
+        self._items = items
+
+    def items(self):
+        return iter(self._items)
+
+
 @pytest.fixture(params=CHIPS)
 def name(request):
     return request.param
@@ -122,6 +136,23 @@ class TestReading:
         x = here.counts()[-8192:, 0] * np.hanning(8192)
         at = np.argmax(np.abs(np.fft.rfft(x, 1 << 17)))
         assert at * known[-1] / (1 << 17) == pytest.approx(118.4, rel=1e-3)
+
+    def test_an_explanation_names_the_true_frequency(self, board, name):
+        """A chip 4 % too slow; by its nominal rate the tone would be called 123.3 Hz."""
+        quiet = {"amplitude": 13 if name == "adxl345" else 13_000}  # 0.5 m/s^2
+        here = board(name, time=Time(late_s=0.0002), error=-0.04, tone_hz=118.4, **quiet)
+        here.chip.start()
+        puts = here.run(9)
+        items = [Item(n, t, data, hz) for n, (data, t, hz, _) in enumerate(puts)]
+        config = adxl.Config(name, here.rate_hz, 1.0, 1.0, range_g=2)
+        source = SampledSource(config, Played(items), name="p", what=name)
+        rng = np.random.default_rng(0)
+        noise = rng.normal(0, 0.1, (10, round(here.rate_hz), 1)).astype(np.float32)
+        window = list(source.windows())[-1]
+        window = replace(window, data=window.data[:, :1] + noise[0])
+        said = explain(window, list(noise[1:]), Machine()).text
+        found = re.search(r"(\d+\.?\d*) Hz", said)
+        assert float(found[1]) == pytest.approx(118.4, rel=5e-3), said
 
     @pytest.mark.parametrize(
         ("name", "range_g", "one_g"),
