@@ -38,10 +38,10 @@ export function chart(points, alerts, width, format) {
   for (const alert of alerts) {
     if (alert.at_ns < first.at_ns || alert.at_ns > last.at_ns) continue;
     const at = x(alert.at_ns);
-    const marker = shape("g", { class: alert.state });
+    const marker = shape("g", { class: `${alert.level} ${alert.state}` });
     marker.append(shape("line", { x1: at, x2: at, y1: TOP, y2: BOTTOM, "stroke-opacity": 0.45 }));
     marker.append(shape("path", { d: `M${at - 4} ${TOP - 6}h8l-4 6z` }));
-    marker.append(shape("title", {}, `${alert.state} ${format.time(alert.at_ns)}`));
+    marker.append(shape("title", {}, `${alert.level} ${alert.state} ${format.time(alert.at_ns)}`));
     svg.append(marker);
   }
   svg.append(shape("path", { class: "score", d: path(points.map((p, i) => [x(p.at_ns), y(p.score), isAfterPause(i)])) }));
