@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from export import evaluate
 from export.evaluate import main
 
 pytestmark = [
@@ -35,6 +36,11 @@ def loud_and_calm(tmp_path):
     return folder
 
 
+def asked(exported, data, compare):
+    given = ["--data", str(data), "--bundle", str(exported.bundle), "--compare", compare]
+    return ["machine_condition", *given]
+
+
 def test_one_table_one_json_one_page(exported, loud_and_calm, tmp_path, capsys):
     page = tmp_path / "compared.html"
     arguments = asked(exported, loud_and_calm, "pca_auto,gmm")
@@ -61,20 +67,24 @@ def test_one_table_one_json_one_page(exported, loud_and_calm, tmp_path, capsys):
     assert html.count("data:image/png;base64,") == 2
     assert "pca_auto" in html
     assert "7 of 50 components, from 15 rows of 200 features" in html
-    assert not any(outside in html for outside in ("<script", "<link", 'src="http', "url("))
+    assert not any(outside in html for outside in ("<script", "<link", 'src="http', "url(http"))
     assert "pca_auto" in captured.err
+
+
+def test_simulated_machines_have_a_known_onset(exported, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluate, "_SIMULATED", 1)
+    assert main("evaluate", [*asked(exported, "simulated", "pca_auto"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["compare"]
+    assert {row["method"] for row in rows} == {"shipped", "pca_auto"}
+    assert all(0.5 < row["auc"] <= 1.0 and 0.05 < row["pauc"] <= 1.0 for row in rows)
 
 
 def test_an_unknown_method_is_one_line_that_names_the_known(exported, loud_and_calm, capsys):
     assert main("evaluate", asked(exported, loud_and_calm, "pca_auto,oracle")) == 1
     said = capsys.readouterr().err
-    assert "no method 'oracle'; fix: all, or some of dense_ae, denoising_ae" in said
+    assert "no method 'oracle'; fix: all, or some of denoising_ae, dense_ae" in said
     assert said.count("\n") == 1
-
-
-def asked(exported, data, compare):
-    given = ["--data", str(data), "--bundle", str(exported.bundle), "--compare", compare]
-    return ["machine_condition", *given]
 
 
 def test_a_page_without_a_comparison_is_wrong_usage(loud_and_calm, tmp_path, capsys):

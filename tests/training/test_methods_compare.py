@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contract.spec import Window
-from training import compare, methods
+from training import compare, datasets, methods
 from training.compare import Told
 from training.datasets import Recording
 
@@ -122,3 +122,24 @@ def test_feature_sets_make_one_finite_row_and_impulses_move_it(made):
         made.make(Window("m", 0, 0, 0, np.zeros((1024, 2), np.float32), 1e4), ())
     ).all()
     assert not np.allclose(quiet, hit, rtol=0.1)
+
+
+def test_cwru_becomes_lives_that_break_where_the_fault_begins(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "cwru"
+    folder.mkdir()
+    for name, height in (("normal_part1", 100), ("IR_7", 900)):
+        samples = rng.normal(0, height, 80_000).astype(np.int16)
+        np.savez(
+            folder / f"{name}.npz", DE=samples, DE_scale=np.float32(0.001), fs=np.int64(48_000)
+        )
+    (one,) = datasets.open_folder(folder).compared
+    loud = np.array([window.data.std() for window in one.windows()]) > 0.3
+    np.testing.assert_array_equal(loud, one.life >= one.onset)
+    assert 0 < one.learn_windows < np.flatnonzero(loud)[0]
+    times = [window.t_ns for window in one.windows()]
+    assert (np.diff(times) > 0).all()
+    rows = np.concatenate([compare.FEATURES[0].make(window, ()) for window in one.windows()])
+    found = compare.measure([compare.tell(methods.load()["pca_auto"], one, rows)])
+    assert found["auc"] == found["pauc"] == 1.0
+    assert one.onset < found["first_alarm"] < one.onset + 4 / len(one)
