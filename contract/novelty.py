@@ -27,6 +27,7 @@ healthy machine drifts in a day.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -91,14 +92,16 @@ class Novelty:
             learned: by `learn`.
             recent: of an earlier one.
         """
-        self._learned = learned
+        self._unit = (1 / learned["spread"]).astype(np.float32)
+        self._centres = learned["centres"] * self._unit
+        self._whiten, self._thresholds = learned["whiten"], learned["thresholds"]
         features = learned["spread"].shape[0]
         self.recent: Array = np.empty((0, features), np.float32) if recent is None else recent
 
     @property
     def moved(self) -> Array:
         """(d,) float32; zeros before the first row. The first rows are as noisy as all later."""
-        mean: Array = self.recent.sum(axis=0) / np.sqrt(AVERAGED * max(len(self.recent), 1))
+        mean: Array = self.recent.sum(axis=0) / math.sqrt(AVERAGED * max(len(self.recent), 1))
         return mean
 
     def score(self, row: Array) -> float:
@@ -107,11 +110,15 @@ class Novelty:
         Args:
             row: (d,) float, finite.
         """
-        difference = _differences(row[None], self._learned).astype(np.float32)
-        self.recent = np.concatenate([self.recent[1 - AVERAGED :], difference])
-        return float(
-            (_lengths(self.moved[None], self._learned) / self._learned["thresholds"]).max()
-        )
+        differences = row * self._unit - self._centres
+        nearest = differences[np.einsum("ij,ij->i", differences, differences).argmin()]
+        difference = np.minimum(np.maximum(nearest, -_FARTHEST), _FARTHEST).astype(np.float32)
+        self.recent = np.concatenate([self.recent[1 - AVERAGED :], difference[None]])
+        moved = self.moved
+        white = moved @ self._whiten
+        broad = math.sqrt(white @ white / len(white)) / self._thresholds[0]
+        narrow = np.abs(moved).max() / self._thresholds[1]
+        return float(max(broad, narrow))
 
 
 def scores(learned: Mapping[str, Array], rows: Array) -> Array:
