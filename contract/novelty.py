@@ -128,6 +128,23 @@ def scores(learned: Mapping[str, Array], rows: Array) -> Array:
     return highest
 
 
+def conditions(rows: Array) -> Array:
+    """Which operating condition (a speed, a load) each healthy row was in.
+
+    Args:
+        rows: (n, d) float, finite, in time order.
+
+    Returns:
+        (n,) int from 0; all 0 where there is one condition, or too few rows to tell.
+    """
+    if len(rows) < LEAST_ROWS:
+        return np.zeros(len(rows), dtype=int)
+    scaled = np.asarray(rows, np.float64) / _noise(np.asarray(rows, np.float64))
+    nearest = _squares(scaled, _conditions(scaled)).argmin(axis=1)
+    labels: Array = np.unique(nearest, return_inverse=True)[1]
+    return labels
+
+
 def _fit(rows: Array) -> Learned:
     """Centres, spread and whitening of (n, d) rows."""
     noise = _noise(rows)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import get_args
 
 from contract.messages import Alert, Body, Reading
-from contract.spec import Detections, OperatingPoint
+from contract.spec import Detection, Detections, Level, OperatingPoint
 
 
 class Debounce:
@@ -62,6 +63,90 @@ class Debounce:
     def resume(self, state: bytes) -> None:
         """An alert raised before a restart is not raised again, and can be cleared."""
         self.is_raised = state == b"raised"
+
+
+class Latch:
+    """One alert a level of urgency, for scores that already look back (`Workload.follow`).
+
+    Raises at the first window that reaches the threshold; clears after `calm_s` below the clear
+    threshold; then says nothing on this level for `cooldown_s`.
+    """
+
+    def __init__(
+        self, operating_point: OperatingPoint, *, workload: str, calm_s: float, cooldown_s: float
+    ) -> None:
+        self._levels = {
+            level: _LatchedLevel(operating_point, workload, level, calm_s, cooldown_s)
+            for level in get_args(Level)
+        }
+
+    def update(self, found: Detections, t_ns: int) -> tuple[Body, ...]:
+        """At most one message per level, each from its detection with the highest score."""
+        said = []
+        for level, latched in self._levels.items():
+            of_level = [detection for detection in found if detection.level == level]
+            if of_level:
+                said += latched.update(max(of_level, key=lambda one: one.score), t_ns)
+        return tuple(said)
+
+    def state(self) -> bytes:
+        """The levels that are raised. Times belong to a source's clock that ends."""
+        return " ".join(level for level, one in self._levels.items() if one.is_raised).encode()
+
+    def resume(self, state: bytes) -> None:
+        """An alert raised before a restart is not raised again, and can be cleared."""
+        for level, latched in self._levels.items():
+            latched.is_raised = level in state.decode().split()
+
+
+class _LatchedLevel:
+    """One level of a `Latch`."""
+
+    def __init__(
+        self, point: OperatingPoint, workload: str, level: Level, calm_s: float, cooldown_s: float
+    ) -> None:
+        self._point = point
+        self._workload = workload
+        self._level: Level = level
+        self._calm_ns, self._cooldown_ns = int(calm_s * 1e9), int(cooldown_s * 1e9)
+        self._calm_since_ns: int | None = None
+        self._quiet_until_ns: int | None = None
+        self.is_raised = False
+
+    def update(self, worst: Detection, t_ns: int) -> list[Alert]:
+        """The alert due, if there is one."""
+        is_hit = worst.score >= self._point.threshold
+        if self.is_raised:
+            if worst.score >= self._point.clear_threshold:
+                self._calm_since_ns = None
+                return []
+            # a clock that began anew has nothing to say about how long it has been calm
+            if self._calm_since_ns is None or t_ns < self._calm_since_ns:
+                self._calm_since_ns = t_ns
+            if t_ns - self._calm_since_ns < self._calm_ns:
+                return []
+            self.is_raised, self._calm_since_ns = False, None
+            self._quiet_until_ns = t_ns + self._cooldown_ns
+        elif is_hit and not self._is_cooling(t_ns):
+            self.is_raised = True
+        else:
+            return []
+        return [
+            Alert(
+                workload=self._workload,
+                state="raised" if self.is_raised else "cleared",
+                label=worst.label,
+                score=worst.score,
+                threshold=self._point.threshold,
+                hits=int(is_hit),
+                of=1,
+                level=self._level,
+            )
+        ]
+
+    def _is_cooling(self, t_ns: int) -> bool:
+        until_ns = self._quiet_until_ns
+        return until_ns is not None and until_ns - self._cooldown_ns <= t_ns < until_ns
 
 
 class EachWindow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -15,6 +15,7 @@ from contract.messages import Body
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
+Level = Literal["notice", "alarm"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +49,13 @@ class Detection:
         label: what it is.
         score: how much of it; the range is stated by the workload.
         vector: (d,) float32 that describes it, or None.
+        level: how urgent it is: `notice`, look at it; `alarm`, act.
     """
 
     label: str
     score: float = 0.0
     vector: Floats | None = None
+    level: Level = "alarm"
 
 
 Detections = tuple[Detection, ...]
@@ -192,6 +195,32 @@ class Stage:
     input_shape: tuple[int, ...] | None = None
 
 
+class Follower(Protocol):
+    """Judged detections over time to scored ones, where a window alone does not decide.
+
+    Pure: time is an argument. It belongs to one profile, and its memory is bounded.
+    """
+
+    def update(self, found: Detections, t_ns: int) -> Detections:
+        """What is known after one window.
+
+        Args:
+            found: the judged detections of the window.
+            t_ns: the window's own time.
+        """
+
+    def state(self) -> dict[str, Array]:
+        """What a restart must not forget."""
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on from an earlier `state`.
+
+        Raises:
+            KeyError: an array is missing.
+            ValueError: an array has another shape; the follower stays as it was.
+        """
+
+
 class Policy(Protocol):
     """Detections over time to messages. Pure: time is an argument."""
 
@@ -233,7 +262,10 @@ class Workload:
         revision: bumped when the meaning of input or output moves; bundles of another are refused.
         input: what it needs of the sensor.
         stages: folded over one window.
-        judge: (found, profile) -> scored detections; what the policy sees.
+        judge: (found, profile) -> scored detections; nothing where there is nothing to judge, such
+            as of a machine that stands still.
+        follow: profile -> what scores the judged detections by those before them; None: each
+            window stands for itself.
         policy: makes a fresh policy for an operating point.
         tolerances: how much worse the device's engine may be than the float model, by metric; the
             export gate refuses a model beyond them.
@@ -255,4 +287,5 @@ class Workload:
     labels: tuple[str, ...] = ()
     learn: Callable[[Floats], dict[str, Array]] | None = None
     learn_windows: int = 0
+    follow: Callable[[Profile], Follower] | None = None
     explain: Callable[[Window, Sequence[Floats], Machine], Explanation] | None = None

@@ -150,6 +150,8 @@ class Bundle:
                     memory.add(one)
             assert memory.profile is not None
             judged = [self.workload.judge(one, memory.profile) for one in found]
+            if memory.follower is not None:
+                judged = [memory.follower.update(one, 0) for one in judged if one]
         except _WRONG as error:
             raise BundleError(
                 f"{self.path}: its operating point is not one to judge by "

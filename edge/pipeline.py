@@ -35,7 +35,7 @@ class Pipeline:
         """Judged detections of one window; none while the pipeline is still learning.
 
         Raises:
-            OutputError: numbers that are not finite; the window is neither judged nor learned from.
+            OutputError: as `take`.
             EngineError: inference failed.
         """
         found: Detections = ()
@@ -46,6 +46,14 @@ class Pipeline:
         for detection in found:
             if detection.vector is not None:
                 _refuse_not_finite("the vectors", detection.vector)
+        return self.take(found, window.t_ns)
+
+    def take(self, found: Detections, t_ns: int) -> Detections:
+        """As a call, for a window whose stages have been run.
+
+        Raises:
+            OutputError: numbers that are not finite; the window is neither judged nor learned from.
+        """
         self.memory.check(found)
         profile = self.memory.profile
         if profile is None:
@@ -54,6 +62,8 @@ class Pipeline:
         self.memory.save_again()
         start = time.perf_counter_ns()
         judged = self._workload.judge(found, profile)
+        if self.memory.follower is not None and judged:
+            judged = self.memory.follower.update(judged, t_ns)
         self.times_ns["judge"].append(time.perf_counter_ns() - start)
         _refuse_not_finite("the scores", np.array([detection.score for detection in judged]))
         return judged

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from contract import npz
-from contract.spec import Array, Detections, OperatingPoint, Profile, Workload
+from contract.spec import Array, Detections, Follower, OperatingPoint, Profile, Workload
 from edge.errors import SourceError
 
 log = logging.getLogger(__name__)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
 _RETRY_S = 60.0
+_FOLLOWED_S = 900.0  # of what a follower has seen a power cut may cost; an SD card wears out
 _KEPT = 4  # profiles of other models: the one to roll back to and a few more
 
 
@@ -25,6 +26,7 @@ class ProfileMemory:
 
     Attributes:
         profile: what the judge goes by; None while learning.
+        follower: the workload's, where it has one and the profile is learned.
         gathered: windows learned from so far.
         learn_windows: windows needed.
     """
@@ -48,6 +50,7 @@ class ProfileMemory:
             path: the `.npz` file; None: kept in memory only.
         """
         self.profile: Profile | None = None
+        self.follower: Follower | None = None
         self.learn_windows = learn_windows if workload.learn else 0
         self._workload = workload
         self._operating_point = operating_point
@@ -57,6 +60,7 @@ class ProfileMemory:
         self._shape: tuple[int, ...] | None = None
         self._unsaved: dict[str, Array] | None = None
         self._retry_s = 0.0
+        self._follow_s = time.monotonic() + _FOLLOWED_S
         if workload.learn is None:
             self._set({}, windows=0)
         elif path is not None:
@@ -93,17 +97,36 @@ class ProfileMemory:
             learned = self._workload.learn(np.stack(self._vectors))
             self._set(learned, windows=len(self._vectors))
             self._vectors.clear()
-            self._write({f"learned.{name}": a for name, a in learned.items()})
+            self._write(self._known())
         elif len(self._vectors) % _SAVE_EVERY == 0:
             self._write({"vectors": np.stack(self._vectors)})
 
     def save_again(self) -> None:
-        """What the disk has not taken, once a minute; nothing where it has taken all."""
-        if self._unsaved is not None and time.monotonic() >= self._retry_s:
+        """What the follower has seen, each quarter of an hour; what no disk took, each minute."""
+        now_s = time.monotonic()
+        if self.follower is not None and now_s >= self._follow_s:
+            self.save()
+        elif self._unsaved is not None and now_s >= self._retry_s:
             self._write(self._unsaved)
+
+    def save(self) -> None:
+        """What the follower has seen, now: the service is about to end."""
+        if self.follower is not None:
+            self._follow_s = time.monotonic() + _FOLLOWED_S
+            self._write(self._known())
 
     def _set(self, learned: dict[str, Array], *, windows: int) -> None:
         self.profile = Profile(self._operating_point, learned, self._model_id, windows)
+        if self._workload.follow is not None:
+            self.follower = self._workload.follow(self.profile)
+
+    def _known(self) -> dict[str, Array]:
+        """What belongs on the disk once the profile is learned."""
+        assert self.profile is not None
+        known = {f"learned.{name}": a for name, a in self.profile.learned.items()}
+        if self.follower is not None:
+            known |= {f"followed.{name}": a for name, a in self.follower.state().items()}
+        return known
 
     def _write(self, arrays: dict[str, Array]) -> None:
         if self._path is None:
@@ -157,8 +180,17 @@ class ProfileMemory:
         if "vectors" in arrays:
             self._vectors = list(arrays["vectors"])[: self.learn_windows - 1]
         else:
-            learned = {name.removeprefix("learned."): a for name, a in arrays.items()}
-            self._set(learned, windows=windows)
+            self._set(_part(arrays, "learned."), windows=windows)
+            followed = _part(arrays, "followed.")
+            if self.follower is not None and followed:
+                try:
+                    self.follower.resume(followed)
+                except (KeyError, ValueError, TypeError) as error:
+                    log.warning("profile %s: what was followed is unreadable (%s)", path, error)
+
+
+def _part(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
+    return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
 
 
 def _aside(path: Path, name: str) -> Path:

@@ -66,7 +66,7 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         }
         seen = _see(job, models, engines, bars)
         point = job.recipe.operating_point(
-            [one for e in ENGINES for which in SPLITS[:2] for one in seen[which][e]]
+            [one for e in ENGINES for which in job.chosen_on for one in seen[which][e]]
         )
         apart = {name: [one for w in _APART for one in seen[w][name]] for name in (FLOAT, *ENGINES)}
         compared = parity.compare(job.workload, job.recipe, apart, point)
@@ -87,7 +87,7 @@ def _convert(job: Job, work: Path) -> tuple[dict[str, Model], dict[str, dict[str
         if not model.exists():
             raise DataError(f"{model}: missing; fix: vedette train {job.run.workload}")
         (work / model.name).write_bytes(model.read_bytes())
-        rows = calibrate.rows(recipe, job.datasets, seed=job.run.seed)
+        rows = calibrate.rows(recipe, job.recordings("training"), seed=job.run.seed)
         np.save(work / f"{stage}.npy", rows, allow_pickle=False)
     with convert.start(work) as child:  # meanwhile this process starts Keras itself
         loaded = {stage: backend.load(work / f"{stage}.keras") for stage in job.recipe.stages}

@@ -7,29 +7,27 @@ from collections.abc import Sequence
 import numpy as np
 
 from contract.spec import Floats
-from training.datasets import DataSet
+from training.datasets import Recording
 from training.recipes import StageRecipe
-from training.splits import recordings
 
 _ROWS = 400
 
 
-def rows(recipe: StageRecipe, datasets: Sequence[DataSet], *, seed: int) -> Floats:
+def rows(recipe: StageRecipe, training: Sequence[Recording], *, seed: int) -> Floats:
     """Inputs spread evenly over the training split: the recipe's choice, or as in training.
 
     From the training split only: a model calibrated on test data has seen it.
 
     Args:
         recipe: of the stage.
-        datasets: all data of the run.
+        training: recordings of the training split.
         seed: of the run.
 
     Returns:
         (at most 400, *input_shape) float32.
     """
-    split = recordings(datasets, "training", seed=seed)
     if recipe.calibration is not None:
-        inputs = recipe.calibration(split)
+        inputs = recipe.calibration(training)
     else:
-        inputs, _ = recipe.augment(*recipe.data(split), np.random.default_rng(seed))
+        inputs, _ = recipe.augment(*recipe.data(training), np.random.default_rng(seed))
     return inputs[np.linspace(0, len(inputs) - 1, min(_ROWS, len(inputs))).astype(int)]

@@ -10,7 +10,7 @@ from edge.bundle import Bundle
 from edge.pipeline import Pipeline, run_rows
 from edge.profile import ProfileMemory
 from training.datasets import Recording
-from training.watch import Seen, Watched, fold_windows
+from training.watch import Seen, Watched, fold_windows, worst
 
 
 def see(
@@ -48,13 +48,14 @@ def watch(bundle: Bundle, recording: Recording) -> Watched:
         bundle.workload,
         bundle.model_id,
         bundle.manifest.operating_point,
-        learn_windows=recording.learn_windows,
+        learn_windows=sum(1 + len(recording.between(i)) for i in range(recording.learn_windows)),
     )
     pipeline = Pipeline(bundle.workload, bundle.engines, memory)
     times: list[int] = []
     judged: list[Detections] = []
-    for window in recording.windows():
+    for i, window in enumerate(recording.windows()):
+        before = [pipeline.take(found, t_ns) for t_ns, found in recording.between(i)]
         is_refused = bundle.workload.input.refuse(window) is not None
         times.append(window.t_ns)
-        judged.append(() if is_refused else pipeline(window))
+        judged.append(worst([*before, () if is_refused else pipeline(window)]))
     return Watched(Seen(recording, tuple(times), (), {}), tuple(judged))

@@ -17,13 +17,13 @@ from contract.manifest import MANIFEST
 from edge.bundle import Bundle
 from edge.errors import VedetteError
 from export import device
-from training import datasets
+from training import datasets, surrogates
 from training.datasets import DataError, DataSet, Recording
 from training.datasets.synthetic import run_to_failure as simulated
 from training.metrics import Alarms, replay
 from training.protocols import Row
 from training.splits import SPLITS
-from training.watch import Watched
+from training.watch import Seen, Watched, judge
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -186,6 +186,24 @@ class _Bench:
         watched = self.watch(recording)
         assert self.bundle is not None
         return replay(self.bundle.workload, watched, self.bundle.manifest.operating_point)
+
+    def see(self, recording: Recording) -> Seen:
+        """What the stages find in a recording, through the bundle's engine."""
+        assert self.bundle is not None
+        engines = {self.bundle.engine: self.bundle.engines}
+        return device.see(self.bundle.workload, engines, recording)[self.bundle.engine]
+
+    def told(self, seen: Seen) -> Alarms:
+        """What judge and policy make of it."""
+        assert self.bundle is not None
+        workload, point = self.bundle.workload, self.bundle.manifest.operating_point
+        return replay(workload, judge(workload, seen, point), point)
+
+    def surrogates(self, seen: Seen, *, hours: float, seed: int) -> int:
+        """Alerts over healthy hours made of a recording's learning period."""
+        assert self.bundle is not None
+        workload, point = self.bundle.workload, self.bundle.manifest.operating_point
+        return surrogates.alerts(workload, seen, point, hours=hours, seed=seed)
 
     def split_of(self, recording: Recording) -> str:
         """Where the recording was when the bundle was made."""

@@ -44,6 +44,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/NAME/TIME)")
     add("--seed", type=int, help="of splits, weights and order (default: 0)")
     add("--epochs", type=int, help="instead of the recipe's")
+    add("--all", action="store_true", help="keep nothing apart: for a bundle to be shipped")
     add("--resume", type=Path, metavar="RUN", help="go on with an interrupted run")
     add("--json", action="store_true", help="one JSON object on stdout at the end")
     return parser
@@ -55,7 +56,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
     asked = parser.parse_args(argv)
     if asked.name not in recipe_names():
         parser.error(f"no recipe {asked.name!r}; known: {', '.join(recipe_names())}")
-    if asked.resume and (asked.out or asked.epochs or asked.data or asked.seed is not None):
+    others = (asked.out, asked.epochs, asked.data, asked.all or None, asked.seed)
+    if asked.resume and any(other is not None for other in others):
         parser.error("--resume takes everything else from the run; leave the other options out")
     if (asked.epochs is not None and asked.epochs < 1) or (asked.seed or 0) < 0:
         parser.error("--epochs must be at least 1, --seed at least 0")
@@ -73,6 +75,7 @@ def main(verb: str, argv: Sequence[str]) -> int:
                 data=asked.data,
                 seed=asked.seed or 0,
                 epochs=asked.epochs,
+                uses_all=asked.all,
                 command=shlex.join(["vedette", verb, *argv]),
             )
         if job.run.workload != asked.name:
@@ -164,7 +167,7 @@ def _measure(
             found.append(see(job.workload, models, recording))
             bars.advance(task)
     bars.update(task, note="report")
-    point = job.recipe.operating_point([*seen["training"], *seen["validation"]])
+    point = job.recipe.operating_point([one for which in job.chosen_on for one in seen[which]])
     apart = {
         which: [judge(job.workload, one, point) for one in seen[which]]
         for which in ("validation", "test")

@@ -25,13 +25,25 @@ class Job:
     recipe: Recipe
     datasets: tuple[DataSet, ...]
 
+    @property
+    def chosen_on(self) -> tuple[str, ...]:
+        """The splits whose machines the operating point is chosen on."""
+        return ("training",) if self.run.uses_all else ("training", "validation")
+
     def recordings(self, which: str) -> tuple[Recording, ...]:
         """The recordings of one split."""
-        return recordings(self.datasets, which, seed=self.run.seed)
+        return recordings(self.datasets, which, seed=self.run.seed, uses_all=self.run.uses_all)
 
 
 def begin(
-    name: str, folder: Path, *, data: Path | None, seed: int, epochs: int | None, command: str
+    name: str,
+    folder: Path,
+    *,
+    data: Path | None,
+    seed: int,
+    epochs: int | None,
+    uses_all: bool,
+    command: str,
 ) -> Job:
     """A fresh run, its `run.json` written.
 
@@ -41,6 +53,7 @@ def begin(
         data: root of the data sets; None: `VEDETTE_DATA`, else `./data`.
         seed: of splits, weights and order.
         epochs: instead of the recipe's.
+        uses_all: keep nothing apart.
         command: what the person typed.
 
     Raises:
@@ -58,7 +71,8 @@ def begin(
         epochs=epochs,
         data_root=str(root),
         sources=runs.describe_sources(datasets),
-        splits=runs.describe_splits(datasets, seed=seed),
+        splits=runs.describe_splits(datasets, seed=seed, uses_all=uses_all),
+        uses_all=uses_all,
         created=runs.now(),
         command=command,
         commit=runs.commit(),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from contract.lives import LEARN_SHARE
 from contract.messages import Alert
-from contract.spec import Array, Floats, OperatingPoint, Workload
+from contract.spec import Array, Floats, Level, OperatingPoint, Workload
 
 if TYPE_CHECKING:
     from training.datasets import Recording
@@ -27,18 +27,30 @@ class Alarms:
     Attributes:
         recording: what was watched.
         is_judged: (windows,) bool, False while learning.
-        is_raised: (windows,) bool, whether the alarm was on after each window.
+        is_raised: (windows,) bool, whether an alert of any level was on after each window.
+        is_alarm: (windows,) bool, whether one of level `alarm` was.
         times_raised: how many alerts were raised.
     """
 
     recording: Recording
     is_judged: Array
     is_raised: Array
+    is_alarm: Array
     times_raised: int
 
     @property
+    def first_of_level(self) -> float | None:
+        """Fraction of life at the first alert of level `alarm`; None: never."""
+        return float(self.recording.life[self.is_alarm.argmax()]) if self.is_alarm.any() else None
+
+    @property
+    def last_share(self) -> float:
+        """Share of the last 5 % of life with an alert on."""
+        return float(self.is_raised[self.recording.life > LAST_SPAN].mean())
+
+    @property
     def first_alarm(self) -> float | None:
-        """Fraction of life at the first alarm; None: never."""
+        """Fraction of life at the first alert; None: never."""
         return float(self.recording.life[self.is_raised.argmax()]) if self.times_raised else None
 
     @property
@@ -57,16 +69,15 @@ def replay(workload: Workload, watched: Watched, point: OperatingPoint) -> Alarm
         point: the thresholds to try.
     """
     policy = workload.policy(point)
-    is_raised = np.zeros(len(watched.found), dtype=bool)
-    times_raised, state = 0, False
+    on = {level: np.zeros(len(watched.found), dtype=bool) for level in get_args(Level)}
+    times_raised = 0
     for i, (found, t_ns) in enumerate(zip(watched.found, watched.seen.t_ns, strict=True)):
         for body in policy.update(found, t_ns):
             if isinstance(body, Alert):
-                state = body.state == "raised"
-                times_raised += state
-        is_raised[i] = state
+                on[body.level][i:] = body.state == "raised"
+                times_raised += body.state == "raised"
     judged = np.array([bool(found) for found in watched.found])
-    return Alarms(watched.recording, judged, is_raised, times_raised)
+    return Alarms(watched.recording, judged, on["notice"] | on["alarm"], on["alarm"], times_raised)
 
 
 def healthy_for_sure(life: Floats) -> Array:
@@ -111,23 +122,28 @@ def run_to_failure(alarms: Sequence[Alarms]) -> dict[str, float]:
         alarms: one per bearing, at least one.
 
     Returns:
-        `bearings`; `found`: with an alarm after learning; `median_first_alarm_fraction` of life,
-        never found counting 1.0; `false_alarm_share_15_30`: of all judged windows of the span;
-        `bearings_with_false_alarm`: in alarm anywhere in the span; and, so that an early guess
-        cannot pass for an early find, `median_false_starts_as_1` and `alarm_share_last_5`.
+        `bearings`; `found`: with an alert after learning; `median_first_alarm_fraction` of life,
+        where a false start (an alert between 15 and 30 % of life) and never found count 1.0;
+        `false_alarm_share_15_30`: share of all judged windows of the span with an alert on;
+        `bearings_with_false_alarm`: with an alert on anywhere in the span; the same of level
+        `alarm`: `alarm_level_found`, `alarm_level_false_bearings`; `alarm_share_last_5`: of all
+        windows in the last 5 % of life.
     """
-    first = [a.first_alarm if a.first_alarm is not None else 1.0 for a in alarms]
-    is_false = [a.false_alarm_share > 0.0 for a in alarms]
     spans = [a.is_judged & healthy_for_sure(a.recording.life) for a in alarms]
     healthy = np.concatenate([a.is_raised[s] for a, s in zip(alarms, spans, strict=True)])
     last = np.concatenate([a.is_raised[a.recording.life > LAST_SPAN] for a in alarms])
-    honest = [1.0 if wrong else at for at, wrong in zip(first, is_false, strict=True)]
+    first = [
+        1.0 if a.first_alarm is None or a.false_alarm_share > 0 else a.first_alarm for a in alarms
+    ]
     return {
         "bearings": len(alarms),
         "found": sum(a.times_raised > 0 for a in alarms),
         "median_first_alarm_fraction": float(np.median(first)),
         "false_alarm_share_15_30": float(healthy.mean()) if healthy.size else 0.0,
-        "bearings_with_false_alarm": sum(is_false),
-        "median_false_starts_as_1": float(np.median(honest)),
+        "bearings_with_false_alarm": sum(a.false_alarm_share > 0.0 for a in alarms),
+        "alarm_level_found": sum(bool(a.is_alarm.any()) for a in alarms),
+        "alarm_level_false_bearings": sum(
+            bool(a.is_alarm[s].any()) for a, s in zip(alarms, spans, strict=True)
+        ),
         "alarm_share_last_5": float(last.mean()) if last.size else 0.0,
     }

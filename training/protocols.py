@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from training.metrics import run_to_failure
 
 if TYPE_CHECKING:
     from training.datasets import Recording
     from training.metrics import Alarms
-    from training.watch import Watched
+    from training.watch import Seen, Watched
 
+LEARN_SHARES = (0.10, 0.15, 0.20)  # of a life
+SURROGATE_HOURS = 2000.0
 Row = dict[str, str | float | bool | None]
 T = TypeVar("T")
 
@@ -42,6 +46,18 @@ class Bench(Protocol):
         """As `watch`, and what the workload's policy says."""
         ...
 
+    def see(self, recording: Recording) -> Seen:
+        """What the stages find in a recording, through the bundle's engine."""
+        ...
+
+    def told(self, seen: Seen) -> Alarms:
+        """As `alarms`, for a recording whose stages were run."""
+        ...
+
+    def surrogates(self, seen: Seen, *, hours: float, seed: int) -> int:
+        """Alerts over healthy hours made of a recording's learning period."""
+        ...
+
     def split_of(self, recording: Recording) -> str:
         """`training`, `validation` or `test`, or `unseen`: the bundle was made without it."""
         ...
@@ -64,17 +80,47 @@ def over_lives(
         bench: runs them.
     """
     alarms = [bench.alarms(one) for one in bench.each(recordings, lambda one: one.name)]
-    return Measured(
-        measure(alarms),
-        tuple(
-            {
-                "name": one.recording.name,
-                "split": bench.split_of(one.recording),
-                "learn_windows": one.recording.learn_windows,
-                "windows": len(one.recording),
-                "first_alarm_fraction": one.first_alarm,
-                "false_alarm_share_15_30": one.false_alarm_share,
-            }
-            for one in alarms
-        ),
-    )
+    return Measured(measure(alarms), tuple(_row(one, bench) for one in alarms))
+
+
+def _row(one: Alarms, bench: Bench) -> Row:
+    return {
+        "name": one.recording.name,
+        "split": bench.split_of(one.recording),
+        "learn_windows": one.recording.learn_windows,
+        "windows": len(one.recording),
+        "first_alarm_fraction": one.first_alarm,
+        "false_alarm_share_15_30": one.false_alarm_share,
+        "first_alarm_level_fraction": one.first_of_level,
+        "alarm_share_last_5": one.last_share,
+    }
+
+
+def early_and_silent(lives: Mapping[float, Sequence[Recording]], bench: Bench) -> Measured:
+    """Runs to failure without a known onset, so measured that guessing early does not pay.
+
+    A message between 15 and 30 % of life counts as found at 1.0. Everything is also reported for
+    learning periods of 10, 15 and 20 % of life. Silence is measured again on surrogate healthy
+    lives, many times longer than the real ones.
+
+    Args:
+        lives: the same recordings by the share of life that is learned from; the first of them is
+            the one that counts.
+        bench: runs them.
+    """
+    first, *_ = lives
+    alarms: dict[float, list[Alarms]] = {share: [] for share in lives}
+    episodes = 0
+    hours = SURROGATE_HOURS / len(lives[first])
+    for number, recording in enumerate(bench.each(lives[first], lambda one: one.name)):
+        seen = bench.see(recording)
+        for share, recordings in lives.items():
+            alarms[share].append(bench.told(replace(seen, recording=recordings[number])))
+        episodes += bench.surrogates(seen, hours=hours, seed=number)
+    metrics = run_to_failure(alarms[first])
+    metrics["surrogate_hours"] = SURROGATE_HOURS
+    metrics["surrogate_episodes_per_100h"] = 100.0 * episodes / SURROGATE_HOURS
+    for share in LEARN_SHARES:
+        of_share = run_to_failure(alarms[share])
+        metrics |= {f"{name}_at_{share:.0%}"[:-1]: value for name, value in of_share.items()}
+    return Measured(metrics, tuple(_row(one, bench) for one in alarms[first]))

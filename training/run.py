@@ -39,6 +39,7 @@ class Run(msgspec.Struct, frozen=True):
         history: by stage, `loss` and `val_loss` of each epoch.
         metrics: of the float model, by split.
         operating_point: of the float model, for the report; export chooses anew.
+        uses_all: nothing was kept apart, see `training.splits`.
         is_finished: False while training or after an interruption.
     """
 
@@ -57,6 +58,7 @@ class Run(msgspec.Struct, frozen=True):
     history: dict[str, dict[str, list[float]]] = {}
     metrics: dict[str, dict[str, float]] = {}
     operating_point: OperatingPoint | None = None
+    uses_all: bool = False
     is_finished: bool = False
 
 
@@ -65,10 +67,15 @@ def describe_sources(datasets: Sequence[DataSet]) -> list[Source]:
     return [Source(d.name, d.digest, len(d.recordings), d.licence) for d in datasets]
 
 
-def describe_splits(datasets: Sequence[DataSet], *, seed: int) -> dict[str, list[str]]:
+def describe_splits(
+    datasets: Sequence[DataSet], *, seed: int, uses_all: bool = False
+) -> dict[str, list[str]]:
     """Which group went where, as `dataset/name`."""
     return {
-        which: [f"{r.dataset}/{r.name}" for r in recordings(datasets, which, seed=seed)]
+        which: [
+            f"{r.dataset}/{r.name}"
+            for r in recordings(datasets, which, seed=seed, uses_all=uses_all)
+        ]
         for which in SPLITS
     }
 

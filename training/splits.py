@@ -15,12 +15,13 @@ SPLITS = ("training", "validation", "test")
 _KEPT_APART = 0.2  # share of the groups for validation, and as many for test
 
 
-def split(names: Sequence[str], *, seed: int) -> dict[str, list[str]]:
+def split(names: Sequence[str], *, seed: int, uses_all: bool = False) -> dict[str, list[str]]:
     """Deal groups out, the same for the same names and seed on every machine.
 
     Args:
         names: of the groups of one data set.
         seed: of the run.
+        uses_all: nothing is kept apart: validation and test are parts of training.
 
     Returns:
         names by split, sorted; validation and test hold at least one group each as soon as there
@@ -30,23 +31,27 @@ def split(names: Sequence[str], *, seed: int) -> dict[str, list[str]]:
     dealt = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
     apart = max(round(_KEPT_APART * len(dealt)), 1) if len(dealt) >= 3 else 0
     return {
-        "training": sorted(dealt[2 * apart :]),
+        "training": sorted(dealt if uses_all else dealt[2 * apart :]),
         "validation": sorted(dealt[:apart]),
         "test": sorted(dealt[apart : 2 * apart]),
     }
 
 
-def recordings(datasets: Sequence[DataSet], which: str, *, seed: int) -> tuple[Recording, ...]:
+def recordings(
+    datasets: Sequence[DataSet], which: str, *, seed: int, uses_all: bool = False
+) -> tuple[Recording, ...]:
     """The recordings of one split, each data set dealt out by itself.
 
     Args:
         datasets: all data of a recipe.
         which: one of `SPLITS`.
         seed: of the run.
+        uses_all: as in `split`.
     """
     return tuple(
         recording
         for dataset in datasets
         for recording in dataset.recordings
-        if recording.name in split([r.name for r in dataset.recordings], seed=seed)[which]
+        if recording.name
+        in split([r.name for r in dataset.recordings], seed=seed, uses_all=uses_all)[which]
     )

@@ -6,13 +6,14 @@ on many rows at once, so here each stage sees a whole recording. Both find the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from contract.fold import Model, Pass, fold
-from contract.spec import Array, Detections, OperatingPoint, Profile, Window, Workload
+from contract.spec import Array, Detection, Detections, OperatingPoint, Profile, Window, Workload
 from training.datasets import Recording
 
 
@@ -99,17 +100,52 @@ def judge(
         only: (windows,) bool, judge these; None: all.
     """
     kept = np.ones(len(seen.found), dtype=bool) if only is None else only
-    learned, windows = {}, 0
-    if workload.learn is not None:
-        windows = seen.recording.learn_windows
-        vectors = [
-            np.stack([d.vector for d in found if d.vector is not None])
-            for found in seen.found[:windows]
-        ]
-        learned = workload.learn(np.stack(vectors))
-    profile = Profile(point, learned, "training", windows)
+    profile = learn(workload, seen, point)
+    judge_one = judged_by(workload, profile)
+    windows = 0 if workload.learn is None else seen.recording.learn_windows
     judged = tuple(
-        workload.judge(found, profile) if keep else ()
-        for found, keep in zip(seen.found[windows:], kept[windows:], strict=True)
+        worst(judge_one(t_ns, found) for t_ns, found in moments(seen, i)) if kept[i] else ()
+        for i in range(windows, len(seen.found))
     )
     return Watched(seen, ((),) * windows + judged)
+
+
+def learn(workload: Workload, seen: Seen, point: OperatingPoint) -> Profile:
+    """What a device would learn from the start of a recording."""
+    if workload.learn is None:
+        return Profile(point, {}, "training", 0)
+    vectors = [
+        np.stack([d.vector for d in found if d.vector is not None])
+        for i in range(seen.recording.learn_windows)
+        for _, found in moments(seen, i)
+    ]
+    return Profile(point, workload.learn(np.stack(vectors)), "training", len(vectors))
+
+
+def moments(seen: Seen, i: int) -> Iterator[tuple[int, Detections]]:
+    """Time and findings of window `i`, after those of the moments before it."""
+    yield from seen.recording.between(i)
+    yield seen.t_ns[i], seen.found[i]
+
+
+def judged_by(workload: Workload, profile: Profile) -> Callable[[int, Detections], Detections]:
+    """(t_ns, found) -> judged, one moment after the other, as a pipeline does."""
+    follower = None if workload.follow is None else workload.follow(profile)
+
+    def judge_one(t_ns: int, found: Detections) -> Detections:
+        judged = workload.judge(found, profile)
+        return follower.update(judged, t_ns) if follower is not None and judged else judged
+
+    return judge_one
+
+
+def worst(of_moments: Iterable[Detections]) -> Detections:
+    """What was worst in several moments, on each level of urgency; all there is of one moment."""
+    each = [found for found in of_moments if found]
+    if len(each) < 2:
+        return each[0] if each else ()
+    by_level: dict[str, Detection] = {}
+    for detection in itertools.chain(*each):
+        known = by_level.setdefault(detection.level, detection)
+        by_level[detection.level] = max(known, detection, key=lambda one: one.score)
+    return tuple(by_level.values())

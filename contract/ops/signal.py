@@ -46,15 +46,58 @@ def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
     Raises:
         ValueError: too few samples for so many bands.
     """
+    return log_bands_of(power(x), n_bands=n_bands, octaves=octaves)
+
+
+def power(x: Floats) -> Floats:
+    """Power spectrum, per channel, Hann window, mean removed.
+
+    Args:
+        x: (samples, channels) float32, any unit.
+
+    Returns:
+        (channels, samples // 2) float32, mean square of each line in the unit of `x` squared; the
+        first line is one over the length of `x`, the last is at half the sample rate.
+    """
     samples = x.shape[0]
-    bins = samples // 2
+    spectrum = np.fft.rfft(_centred(x) * _hann(samples), axis=1)[:, 1 : samples // 2 + 1]
+    squared = np.square(spectrum.real) + np.square(spectrum.imag)
+    scaled: Floats = (squared * np.float32(2.0 / samples**2)).astype(np.float32)
+    return scaled
+
+
+def log_bands_of(lines: Floats, *, n_bands: int, octaves: int) -> Floats:
+    """As `log_bands`, of a spectrum that is there already.
+
+    Args:
+        lines: (channels, bins) float32, from `power`.
+        n_bands: number of bands.
+        octaves: how far down from the Nyquist frequency they reach.
+    """
+    bins = lines.shape[1]
     if bins < n_bands:
-        raise ValueError(f"{samples} samples are too few for {n_bands} bands; need {2 * n_bands}")
-    spectrum = np.fft.rfft(_centred(x) * _hann(samples), axis=1)[:, 1:]  # without the mean
-    power = (np.square(spectrum.real) + np.square(spectrum.imag)) * np.float32(2.0 / samples**2)
+        raise ValueError(f"{2 * bins} samples are too few for {n_bands} bands; need {2 * n_bands}")
     edges = _band_edges(bins, n_bands, octaves)
-    bands = np.add.reduceat(power[:, : edges[-1]], edges[:-1], axis=1)
-    levels: Floats = (0.5 * np.log(bands + np.float32(_EPS**2))).astype(np.float32)
+    return _log_rms(np.add.reduceat(lines[:, : edges[-1]], edges[:-1], axis=1))
+
+
+def log_level_below(lines: Floats, *, rate_hz: float, limit_hz: float) -> Floats:
+    """Log level of everything up to a frequency, per channel.
+
+    Args:
+        lines: (channels, bins) float32, from `power`.
+        rate_hz: sample rate of the signal.
+        limit_hz: up to where; the whole spectrum where it ends before.
+
+    Returns:
+        (channels,) float32, natural log of the RMS in the unit of the signal.
+    """
+    count = int(limit_hz / rate_hz * 2 * lines.shape[1])
+    return _log_rms(lines[:, : max(count, 1)].sum(axis=1))
+
+
+def _log_rms(power_in: Floats) -> Floats:
+    levels: Floats = (0.5 * np.log(power_in + np.float32(_EPS**2))).astype(np.float32)
     return levels
 
 

@@ -1,27 +1,22 @@
-"""Watch one machine's vibration; learn its healthy state on site; one alarm when it leaves it.
+"""Watch one machine's vibration; learn its healthy state on site; say when it leaves it, and why.
 
 The network, trained on the healthy starts of other machines, knows what the spectra of healthy
-machines look like. What it cannot rebuild of this machine's is judged against what it could not
-rebuild while this machine was healthy. Three parts, each divided by its scale from the operating
-point; the largest is the score:
-
-- `spectrum`: how far the residual has moved in at least 40 % of the bands. Run-in noise and
-  passing bursts move a few bands, lasting damage moves many.
-- `impulses`: the signal is more impulsive than it was, and its spectrum has changed on the same
-  axis.
-- `level`: how much three quarters of the bands have risen, in nepers; a safety net for damage
-  that keeps its shape.
+machines look like. What it cannot rebuild of this machine's is compared with what it could not
+rebuild while this machine was healthy, as are how impulsive the signal is and its level below
+1 kHz. `contract.condition` says what lasts.
 """
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
 
+from contract import novelty
+from contract.condition import PARTS, Condition, count_crest
+from contract.explain import explain
 from contract.ops import signal
-from contract.policy import Debounce
+from contract.policy import Latch
 from contract.spec import (
     Array,
     Detection,
@@ -36,17 +31,24 @@ from contract.spec import (
 
 N_BANDS = 32
 OCTAVES = 8
-PARTS = ("spectrum", "impulses", "level")
-HITS, OF = 5, 10  # windows: an alarm needs this many of the last so many
+LEVEL_HZ = 1000.0  # upper end of the range of ISO 20816
 
-# A feature that happened to stand still while learning must not alarm at its first move.
-_MIN_SPREAD = 0.15  # nepers, both of a band's residual and of the crest factor
+# A band that happened to stand still while learning must not count at its first move; and as many
+# windows as these few are trusted as much as what healthy machines usually show.
+_LEAST_SPREAD, _USUAL_SPREAD, _TRUSTED = 0.15, 0.2, 20.0  # nepers, nepers, windows
+_STOPPED = float(np.log(8.0))  # so far below the quietest condition nothing runs, nepers
 
 
 def levels(window: Window, _found: Detections) -> Floats:
-    """(channels, N_BANDS + 1) float32: log band levels in nepers, then the log crest factor."""
-    bands = signal.log_bands(window.data, n_bands=N_BANDS, octaves=OCTAVES)
-    return np.column_stack([bands, signal.log_crest(window.data)])
+    """(channels, N_BANDS + 2) float32: log levels of bands, log crest factor, log level < 1 kHz."""
+    lines = signal.power(window.data)
+    return np.column_stack(
+        [
+            signal.log_bands_of(lines, n_bands=N_BANDS, octaves=OCTAVES),
+            signal.log_crest(window.data),
+            signal.log_level_below(lines, rate_hz=window.rate_hz, limit_hz=LEVEL_HZ),
+        ]
+    )
 
 
 def per_channel(_found: Detections, rows: Floats, _same: Floats) -> Detections:
@@ -62,67 +64,98 @@ def spectrum_shape(_window: Window, found: Detections) -> Floats:
 
 
 def with_residual(found: Detections, shape: Floats, rebuilt: Floats) -> Detections:
-    """The detections again, their vectors preceded by what the network could not rebuild."""
+    """Per channel: what the network could not rebuild of the bands, log crest factor, log level."""
     return tuple(
-        Detection(d.label, vector=np.concatenate([row, d.vector]))
+        Detection(d.label, vector=np.concatenate([row, d.vector[N_BANDS:]]))
         for d, row in zip(found, shape - rebuilt, strict=True)
         if d.vector is not None
     )
 
 
-def healthy_baseline(vectors: Floats) -> dict[str, Array]:
-    """Centre and spread of each channel's features while the machine was healthy.
+def partly_known(log_crest: Floats, log_level: Floats) -> Detections:
+    """What is known of a window of which only two figures were kept, as after the last stage.
 
     Args:
-        vectors: (windows, channels, 2 * N_BANDS + 1) float32: residual, band levels, log crest.
+        log_crest: (channels,) log crest factor.
+        log_level: (channels,) log level below 1 kHz.
+    """
+    bands = np.full(N_BANDS, np.nan, dtype=np.float32)
+    rows = np.column_stack([log_crest, log_level]).astype(np.float32)
+    return tuple(Detection("channel", vector=np.concatenate([bands, row])) for row in rows)
+
+
+def healthy_baseline(vectors: Floats) -> dict[str, Array]:
+    """Centre and spread of each channel's features in each condition while the machine was healthy.
+
+    Windows in which the machine stood still are left out.
+
+    Args:
+        vectors: (windows, channels, N_BANDS + 2) float32: residual, log crest, log level; the
+            residual is NaN where it was not measured.
 
     Returns:
-        `centre` and `spread`, (channels, 2 * N_BANDS + 1) float32. The spread of residuals is the
-        median absolute deviation scaled to a standard deviation; that of the crest factor reaches
-        from its median to its 95 % quantile.
+        `centre` and `spread`, (conditions, channels, N_BANDS + 2) float32, the spread as standard
+        deviation; `crest_counts`, see `contract.condition`; and what `contract.novelty` learned of
+        bands in spreads and crest, its names behind `novelty_`, where there were enough windows.
     """
-    centre = np.median(vectors, axis=0)
-    spread = 1.4826 * np.median(np.abs(vectors - centre), axis=0)
-    spread[:, -1] = np.quantile(vectors[:, :, -1], 0.95, axis=0) - centre[:, -1]
+    loudest = vectors[:, :, -1].max(axis=1)
+    vectors = vectors[loudest >= np.quantile(loudest, 0.9) - _STOPPED]
+    measured = np.isfinite(vectors).all(axis=(1, 2))
+    whole = vectors[measured]
+    labels = novelty.conditions(whole[:, :, :-1].reshape(len(whole), -1))
+    if len(whole) < len(vectors) and labels.any():
+        vectors = whole
+    inside = [vectors[labels == k] for k in range(labels.max() + 1)] if labels.any() else [vectors]
+    centres = np.stack([np.nanmedian(rows, axis=0) for rows in inside])
+    spreads = np.stack(
+        [_spread(rows, centre) for rows, centre in zip(inside, centres, strict=True)]
+    )
+    crest = [rows[:, :, -2] - c[:, -2] for rows, c in zip(inside, centres, strict=True)]
+    away = (whole - centres[labels])[:, :, :-1]
+    away[:, :, :N_BANDS] /= spreads[labels][:, :, :N_BANDS]
+    own = novelty.learn(away.reshape(len(away), -1)) if len(away) >= novelty.LEAST_ROWS else {}
     return {
-        "centre": centre.astype(np.float32),
-        "spread": np.maximum(spread, _MIN_SPREAD).astype(np.float32),
+        "centre": centres.astype(np.float32),
+        "spread": spreads.astype(np.float32),
+        "crest_counts": count_crest(np.concatenate(crest)),
+        **{f"novelty_{name}": array for name, array in own.items()},
     }
 
 
-def reached_by(x: Floats, share: float) -> Floats:
-    """(channels,) the highest value that at least `share` of the (channels, bands) reach."""
-    at = x.shape[1] - math.ceil(share * x.shape[1])
-    return np.partition(x, at, axis=1)[:, at]
+def _spread(rows: Floats, centre: Floats) -> Floats:
+    """(channels, features) median absolute deviation as a standard deviation, shrunk and floored.
+
+    With few windows it is drawn to what is usual, as a posterior mean of the variance would be.
+    """
+    count = np.isfinite(rows).sum(axis=0)
+    found = 1.4826 * np.nanmedian(np.abs(rows - centre), axis=0)
+    shrunk = (count * found**2 + _TRUSTED * _USUAL_SPREAD**2) / (count + _TRUSTED)
+    spread: Floats = np.maximum(np.sqrt(shrunk), _LEAST_SPREAD)
+    return spread
 
 
-def parts(found: Detections, profile: Profile) -> dict[str, float]:
-    """How far each part is from the healthy baseline, unscaled; the worst channel counts."""
+def distance(found: Detections, profile: Profile) -> Detections:
+    """How far each channel is from the nearest healthy condition; nothing while it stands still.
+
+    Vectors: bands in spreads, then log crest factor and log level relative to it, nepers.
+    """
     vectors = np.stack([d.vector for d in found if d.vector is not None])
-    moved = vectors - profile.learned["centre"]
-    z = moved / profile.learned["spread"]
-    residual, crest = z[:, :N_BANDS], z[:, -1]
-    change = np.sqrt(np.mean(np.square(np.clip(residual, -6, 6)), axis=1)) / 2
-    risen = moved[:, N_BANDS : 2 * N_BANDS]
-    values = (
-        reached_by(np.abs(residual), 0.4),
-        np.minimum(change, crest / 1.5),
-        reached_by(risen, 0.75),
+    centre, spread = profile.learned["centre"], profile.learned["spread"]
+    if vectors[:, -1].max() < centre[:, :, -1].max(axis=1).min() - _STOPPED:
+        return ()
+    moved = vectors - centre
+    bands = moved[:, :, :N_BANDS] / spread[:, :, :N_BANDS]
+    nearest = int(np.square(np.clip(bands, -6, 6)).sum(axis=(1, 2)).argmin())
+    rows = np.concatenate([bands[nearest], moved[nearest, :, N_BANDS:]], axis=1)
+    return tuple(
+        Detection(d.label, vector=row.astype(np.float32))
+        for d, row in zip(found, rows, strict=True)
     )
-    return {name: float(value.max()) for name, value in zip(PARTS, values, strict=True)}
-
-
-def novelty(found: Detections, profile: Profile) -> Detections:
-    """The part that is farthest out, by its scale; 1 is the most ever seen of healthy machines."""
-    scales = profile.operating_point.scales
-    scored = {name: value / scales[name] for name, value in parts(found, profile).items()}
-    worst = max(scored, key=lambda name: scored[name])
-    return (Detection(worst, score=scored[worst]),)
 
 
 WORKLOAD = Workload(
     name="machine_condition",
-    revision=1,
+    revision=2,
     input=SignalSpec(
         min_rate_hz=500.0,
         min_samples=512,
@@ -134,11 +167,13 @@ WORKLOAD = Workload(
         Stage("levels", levels, per_channel),
         Stage("spectrum", spectrum_shape, with_residual, input_shape=(N_BANDS,)),
     ),
-    judge=novelty,
-    policy=partial(Debounce, workload="machine_condition", k=HITS, n=OF, cooldown_s=600.0),
+    judge=distance,
+    policy=partial(Latch, workload="machine_condition", calm_s=600.0, cooldown_s=600.0),
     # several times what int8 was measured to lose, and less than anybody would notice
     tolerances={"rebuild_rms": 0.01, "auroc": 0.02},
     labels=PARTS,
     learn=healthy_baseline,
     learn_windows=200,
+    follow=Condition,
+    explain=explain,
 )

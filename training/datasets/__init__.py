@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from contract.spec import Floats, Window
+from contract.spec import Detections, Floats, Window
 
 if TYPE_CHECKING:
     from training.protocols import Bench, Measured
@@ -37,6 +37,8 @@ class Recording:
         onset: fraction of life at which the fault starts, where it is known.
         digest: hex SHA-256 of what the windows are made of.
         window: the window of a number from 0 to `len(life) - 1`.
+        between: what the data set kept of the moments after the window before one and before that
+            one, where it did not keep their samples: (t_ns, what the last stage would have found).
     """
 
     name: str
@@ -46,6 +48,7 @@ class Recording:
     onset: float | None
     digest: str
     window: Callable[[int], Window]
+    between: Callable[[int], Sequence[tuple[int, Detections]]] = lambda _: ()
 
     def __len__(self) -> int:
         return len(self.life)

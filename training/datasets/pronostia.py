@@ -4,10 +4,15 @@ Nectoux et al., "PRONOSTIA: An experimental platform for bearings accelerated de
 IEEE International Conference on Prognostics and Health Management, 2012. Read from files
 `bearing*.npz` with `acc` int16 (snapshots, samples, channels), `scale` (g per count), `fs` (Hz),
 `index` (number of each kept snapshot, from 1), `n_total` (snapshots in the life) and `interval_s`.
+Beside them may lie `bearing*_features.csv.gz` with figures of every snapshot, of which crest factor
+(`h_crest`, `v_crest`) and RMS up to 1 kHz (`h_b0_1k`, `v_b0_1k`, g) stand for those whose samples
+were not kept.
 """
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import io
 import zipfile
@@ -18,15 +23,16 @@ from pathlib import Path
 import numpy as np
 
 from contract.lives import LEARN_SHARE, healthy_start
-from contract.spec import Array, Window
+from contract.spec import Array, Detections, Window
+from contract.workloads.machine_condition import partly_known
 from training.datasets import DataError, DataSet, Recording
-from training.metrics import run_to_failure
-from training.protocols import over_lives
+from training.protocols import LEARN_SHARES, early_and_silent
 
 LICENCE = (
     "IEEE PHM 2012 challenge data, FEMTO-ST Institute; licence unstated by its distributors, who "
     "ask to cite P. Nectoux et al., PRONOSTIA, IEEE PHM 2012"
 )
+_SILENT = 1e-6  # g
 _KEYS = ("acc", "scale", "fs", "index", "n_total", "interval_s")
 
 
@@ -39,7 +45,7 @@ def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
     """All bearings of a folder.
 
     Args:
-        folder: holds one `bearing*.npz` per bearing.
+        folder: holds one `bearing*.npz` per bearing, and perhaps its figures.
         learn_share: share of the life, at least 50 snapshots, that a device learns from.
 
     Raises:
@@ -48,13 +54,13 @@ def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
     files = sorted(folder.glob("bearing*.npz"))
     if not files:
         raise DataError(f"{folder}: no bearing*.npz in it; fix: copy the data set there again")
-    recordings = tuple(_read(file, learn_share) for file in files)
+    lives = {share: tuple(_read(f, share) for f in files) for share in (learn_share, *LEARN_SHARES)}
     return DataSet(
         name="pronostia",
-        recordings=recordings,
+        recordings=lives[learn_share],
         licence=LICENCE,
         shareable=False,
-        measure=partial(over_lives, recordings, run_to_failure),
+        measure=partial(early_and_silent, lives),
     )
 
 
@@ -69,6 +75,7 @@ def _read(file: Path, learn_share: float) -> Recording:
         why = str(error).strip("'\"").splitlines()[0] or type(error).__name__
         raise DataError(f"{file}: {why}; fix: copy this file again") from None
     index, total = life["index"].astype(np.int64), int(life["n_total"])
+    between = _between(file.with_name(f"{file.stem}_features.csv.gz"), life)
     return Recording(
         name=file.stem,
         dataset="pronostia",
@@ -77,6 +84,7 @@ def _read(file: Path, learn_share: float) -> Recording:
         onset=None,
         digest=hashlib.sha256(raw).hexdigest(),
         window=partial(_window, file.stem, life),
+        between=between.__getitem__,
     )
 
 
@@ -93,6 +101,30 @@ def _check(life: dict[str, Array]) -> None:
         raise ValueError("'index' does not number the snapshots of 'acc' upwards from 1")
     if int(life["n_total"]) < index[-1] or not float(life["fs"]) > 0:
         raise ValueError("'n_total' or 'fs' is too small")
+
+
+def _between(file: Path, life: dict[str, Array]) -> list[list[tuple[int, Detections]]]:
+    """For each kept snapshot the figures of those before it whose samples were not kept."""
+    index = life["index"].astype(np.int64)
+    found: list[list[tuple[int, Detections]]] = [[] for _ in index]
+    if not file.exists():
+        return found
+    kept = set(index.tolist())
+    try:
+        with gzip.open(file, "rt", encoding="utf-8") as lines:
+            for row in csv.DictReader(lines):
+                number = int(row["index"])
+                at = int(np.searchsorted(index, number))
+                if number in kept or at == len(index):
+                    continue
+                crest = np.array([float(row[f"{axis}_crest"]) for axis in "hv"], np.float32)
+                level = np.array([float(row[f"{axis}_b0_1k"]) for axis in "hv"], np.float32)
+                t_ns = int((number - 1) * float(life["interval_s"]) * 1e9)
+                known = partly_known(np.log(crest), np.log(np.maximum(level, _SILENT)))
+                found[at].append((t_ns, known))
+    except (OSError, EOFError, zlib.error, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"{file}: {error}; fix: copy this file again") from None
+    return found
 
 
 def _window(name: str, life: dict[str, Array], i: int) -> Window:
