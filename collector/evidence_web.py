@@ -129,6 +129,7 @@ def _as_spectra(_: str, raw: bytes) -> Response:
     body: dict[str, Any] = {
         "source": read.source,
         "workload": read.workload,
+        "unit": read.unit,
         "at_ns": read.wall_ns,
         "window": read.seq,
         "rate_hz": read.rate_hz,

@@ -28,6 +28,7 @@ class EvidenceFile:
         seq: number of the window in its source.
         source: `/PREFIX/DEVICE/PIPELINE`.
         workload: what was watching.
+        unit: of `window`; empty where nobody has said.
         spectra: by name, float32 arrays that the picture of before and after is drawn from.
         trend: (points, 2) float32: seconds up to the window (0 is the window) and score over the
             alert's threshold.
@@ -39,6 +40,7 @@ class EvidenceFile:
     seq: int
     source: str
     workload: str
+    unit: str = ""
     spectra: Mapping[str, Floats] = field(default_factory=dict)
     trend: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
 
@@ -59,6 +61,7 @@ def encode(evidence: EvidenceFile) -> bytes:
         seq=np.array(evidence.seq),
         source=np.array(evidence.source),
         workload=np.array(evidence.workload),
+        unit=np.array(evidence.unit),
         trend=evidence.trend,
         **{f"{_SPECTRUM}{name}": x.astype(np.float32) for name, x in evidence.spectra.items()},
     )
@@ -90,6 +93,7 @@ def decode(raw: bytes) -> EvidenceFile:
             seq=int(arrays["seq"]),
             source=str(arrays["source"]),
             workload=str(arrays["workload"]),
+            unit=str(arrays["unit"]),
             spectra=spectra,
             trend=_floats("trend", arrays["trend"]).reshape(-1, 2),
         )

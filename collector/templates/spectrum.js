@@ -79,7 +79,7 @@ function legend(svg, width, entries) {
 }
 
 /** Both curves of one channel, and what lies under the pointer. */
-function spectrum(title, axis, now, healthy, width) {
+function spectrum(title, unit, axis, now, healthy, width) {
   const known = axis.filter((hz) => hz > 0);
   // from the third bin: below it there are only the window's edges
   const low = known[Math.min(2, known.length - 1)], high = known[known.length - 1];
@@ -92,7 +92,7 @@ function spectrum(title, axis, now, healthy, width) {
   const bottom = Math.max(Math.min(...values), top / 10 ** MOST_DECADES);
   const y = (value) => BOTTOM - (Math.log(Math.max(value, bottom) / bottom) / Math.log(top / bottom)) * (BOTTOM - TOP);
 
-  const svg = frame(title, width, "frequency, Hz", "amplitude, sensor's unit");
+  const svg = frame(title, width, "frequency, Hz", `amplitude, ${unit || "sensor's unit"}`);
   const across = ticks(low, high, high / low > 4000 || width < 400 ? [1] : [1, 2, 5]);
   const up = ticks(bottom, top, top / bottom > 100 ? [1] : [1, 2, 5]);
   grid(svg, width,
@@ -157,7 +157,7 @@ export function pictures(found, width, duration) {
       const axis = found.spectra[view.axis], now = found.spectra[view.now]?.[channel];
       if (!axis || !now) continue;
       const title = `${view.title(found.spectra)}${found.channels > 1 ? `, channel ${channel + 1}` : ""}`;
-      svgs.push(spectrum(title, axis, now, found.spectra[view.healthy]?.[channel], width));
+      svgs.push(spectrum(title, found.unit, axis, now, found.spectra[view.healthy]?.[channel], width));
     }
   }
   svgs.push(trend(found.trend, width, duration));

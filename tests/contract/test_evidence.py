@@ -21,6 +21,7 @@ FILE = EvidenceFile(
     seq=209,
     source="/vedette/press-07/spindle",
     workload="machine_condition",
+    unit="m/s^2",
     spectra={"hz": np.array([1.0, 2.0]), "now": np.array([3, 4], np.float32)},
     trend=np.array([[-9.0, 0.5], [0.0, 1.5]], np.float32),
 )
@@ -35,7 +36,7 @@ def test_what_is_encoded_is_decoded_again():
     np.testing.assert_array_equal(got.trend, FILE.trend)
     assert {name: x.tolist() for name, x in got.spectra.items()} == {"hz": [1, 2], "now": [3, 4]}
     assert (got.rate_hz, got.wall_ns, got.seq) == (FILE.rate_hz, FILE.wall_ns, FILE.seq)
-    assert (got.source, got.workload) == (FILE.source, FILE.workload)
+    assert (got.source, got.workload, got.unit) == (FILE.source, FILE.workload, "m/s^2")
 
 
 def test_numpy_opens_it():

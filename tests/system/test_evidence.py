@@ -41,7 +41,7 @@ def a_second(seed: int) -> bytes:
     window = np.random.default_rng(seed).normal(size=(25_600, 2)).astype(np.float32)
     spectra = {"frequency_hz": np.arange(3.0), "present": np.ones((2, 3))}
     return evidence.encode(
-        EvidenceFile(window, 25_600.0, 1, seed, "/vedette/press-1/p", "w", spectra)
+        EvidenceFile(window, 25_600.0, 1, seed, "/vedette/press-1/p", "w", "g", spectra)
     )
 
 
