@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from fake_out import Taken
 
 from edge import capture, sources
 from edge.errors import SourceError
@@ -306,6 +307,18 @@ class TestMissing:
         monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
         with pytest.raises(SourceError, match=r"not found; fix: apt-get install libportaudio2"):
             microphone.capture(config(), None)
+
+
+def test_an_input_that_somebody_else_has_is_told_with_the_fix(tmp_path, monkeypatch):
+    """As PortAudio says it, by a number."""
+    (tmp_path / "sounddevice.py").write_text(
+        "class PortAudioError(Exception): pass\n"
+        "def RawInputStream(**_): raise PortAudioError('Device unavailable', -9985)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    with pytest.raises(SourceError, match=r"^is in use; fix: stop the program that reads it"):
+        microphone.capture(config(), Taken())
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,20 @@ class TestBlocks:
             (12, True),
         ]
 
+    def test_carry_a_rate_that_is_not_counted_across_holes(self):
+        """Five good seconds, then every second one is lost."""
+        taken = Taken()
+        blocks = Blocks(taken, rate_hz=1000)
+        samples = np.zeros((100, 1), dtype=np.float32)
+        for n in range(200):
+            is_lost = n >= 50 and n // 10 % 2 == 1
+            if is_lost:
+                blocks.lose()
+            else:
+                blocks.add(samples, t_ns=n * 100_000_000)
+        rates = [rate_hz for _, _, rate_hz, _ in taken.puts]
+        assert rates[40:] == [pytest.approx(1000.0)] * len(rates[40:])
+
 
 class Played:
     """In place of `Capture`: (seq, arrival in s, rate) of blocks of 100 samples."""

@@ -10,6 +10,8 @@ import fake_iio
 import numpy as np
 import pytest
 from fake_out import Taken
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge import iio, sources
 from edge.errors import SourceError
@@ -73,6 +75,41 @@ class TestLayout:
         plan = iio.layout([element("a", 0, kind)])
         assert iio.decode(bytes.fromhex(raw) * 3, plan)["a"].tolist() == [value] * 3
 
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from([8, 16, 32, 64]),
+                st.integers(1, 64),
+                st.integers(0, 63),
+                st.booleans(),
+                st.booleans(),
+            ),
+            min_size=1,
+            max_size=6,
+        ),
+        st.randoms(use_true_random=False),
+    )
+    def test_what_was_packed_is_unpacked(self, kinds, random):
+        """Any mixture of elements, with noise in every bit that does not count."""
+        elements, packed, values = [], b"", {}
+        for n, (storage, most_bits, most_shift, is_big, may_sign) in enumerate(kinds):
+            size, bits = storage // 8, min(most_bits, storage)
+            shift = min(most_shift, storage - bits)
+            is_signed = may_sign or bits == 64  # larger than any clock or count
+            elements.append(Element(f"e{n}", n, is_big, is_signed, bits, size, shift))
+            raw = random.getrandbits(storage)
+            value = raw >> shift & ((1 << bits) - 1)
+            values[f"e{n}"] = value - (1 << bits) * (is_signed and value >> (bits - 1))
+            packed += bytes(-len(packed) % size)
+            packed += raw.to_bytes(size, "big" if is_big else "little")
+        packed += bytes(-len(packed) % max(element.size for element in elements))
+        plan = iio.layout(elements)
+        assert plan.scan_bytes == len(packed)
+        decoded = iio.decode(packed * 2, plan)
+        assert {name: found.tolist() for name, found in decoded.items()} == {
+            name: [value] * 2 for name, value in values.items()
+        }
+
 
 @pytest.fixture
 def adxl355(tmp_path):
@@ -91,7 +128,7 @@ def config(tmp_path, **options) -> source.Config:
     return source.Config(**{**asked, "root": str(tmp_path), **options})
 
 
-def read_all(given: source.Config, pieces, *, passes_s: float = 0.1, late: int = -1) -> Taken:
+def read_all(asked: source.Config, pieces, *, passes_s: float = 0.1, late: int = -1) -> Taken:
     """What becomes of the bytes; so much time passes before each piece, and 3 s before `late`."""
     taken, ns, number = Taken(), [10**9], itertools.count()
 
@@ -100,9 +137,9 @@ def read_all(given: source.Config, pieces, *, passes_s: float = 0.1, late: int =
         return next(left, b"")
 
     left = iter(pieces)
-    blocks = Blocks(taken, rate_hz=given.rate_hz)
-    device = iio.Device(Path(given.root), given.device)
-    stream = source.Stream(given, device, blocks, now_ns=lambda: ns[0])
+    blocks = Blocks(taken, rate_hz=asked.rate_hz)
+    device = iio.Device(Path(asked.root), asked.device)
+    stream = source.Stream(asked, device, blocks, now_ns=lambda: ns[0])
     with pytest.raises(SourceError, match="delivers no more; fix: is it still there"):
         stream.hand_on(read)
     return taken
@@ -229,12 +266,12 @@ class TestStream:
 
     def test_scale_and_offset_may_be_each_axis_own(self, tmp_path, lis3dh):
         """(raw + offset) * scale."""
-        given = config(
+        asked = config(
             tmp_path, device="lis3dh_accel", rate_hz=400.0, channels=["accel_z", "accel_y"]
         )
         # two of three are on, so a scan has four bytes
         raw = np.frombuffer(fake_iio.lis3dh_scans(0, 400), dtype="<i2").reshape(-1, 3)
-        taken = read_all(given, in_pieces(raw[:, 1:].tobytes(), 160))
+        taken = read_all(asked, in_pieces(raw[:, 1:].tobytes(), 160))
         data = np.concatenate([data for data, *_ in taken.puts])
         assert data[:, 0] == pytest.approx(1000 * 0.009806, rel=1e-5)
         assert np.round(data[:, 1] / -0.009806).tolist() == list(range(400))
@@ -281,10 +318,10 @@ class TestStream:
 
     def test_without_stamps_a_reading_that_comes_too_late_is_a_gap(self, tmp_path, lis3dh):
         """The buffer was full: it is turned off and on, for what is in it is old."""
-        given = config(tmp_path, device="lis3dh_accel", rate_hz=400.0)
+        asked = config(tmp_path, device="lis3dh_accel", rate_hz=400.0)
         pieces = [fake_iio.lis3dh_scans(40 * n, 40) for n in range(10)]
-        assert len(read_all(given, pieces, passes_s=1.9).puts) == 10
-        taken = read_all(given, pieces, late=4)
+        assert len(read_all(asked, pieces, passes_s=1.9).puts) == 10
+        taken = read_all(asked, pieces, late=4)
         gaps = [is_after_gap for *_, is_after_gap in taken.puts]
         assert gaps == [False] * 4 + [True] + [False] * 4
         assert round(taken.puts[4][0][0, 0] / 0.009806) == 200
