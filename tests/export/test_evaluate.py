@@ -113,3 +113,18 @@ def test_the_shipped_bundle_is_found_from_anywhere(unseen, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main("evaluate", ["machine_condition", "--data", str(unseen), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["bundle"].endswith("bundles/machine_condition")
+
+
+def test_a_data_set_that_needs_no_bundle_is_measured_without_one(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for repeat in (1, 2):
+        spectra = 0.3 * np.exp(rng.normal(0, 0.2, (60, 512)))
+        np.savez(tmp_path / f"9cm_h_normal_hall_{repeat}.npz", spectra=spectra.clip(0, 1))
+    assert main("evaluate", ["machine_condition", "--data", str(tmp_path), "--json"]) == 0
+    captured = capsys.readouterr()
+    said = json.loads(captured.out)
+    assert said["dataset"] == "cooling_fan"
+    assert said["metrics"]["fpr_max"] == 0.0
+    assert "bundle" not in said
+    assert [row["name"] for row in said["recordings"]] == ["9cm hall (healthy)"]
+    assert "fpr_max 0" in captured.err

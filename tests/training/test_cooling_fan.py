@@ -48,7 +48,7 @@ def measured(folder):
 def test_every_size_and_room_is_found_from_the_names_and_learned_on_the_spot(fans):
     found = measured(fans)
     assert [row["name"] for row in found.rows] == [
-        "20cm silentA (no damage recorded)",
+        "20cm silentA (healthy)",
         "9cm noisy damage7",
         "9cm silentA damage7",
     ]

@@ -132,7 +132,7 @@ def _rows(those: Sequence[Spectra]) -> Iterator[Row]:
             one for one in those if one.kind == kind and set(one.speeds) <= set(first.speeds)
         ]
         row: Row = {
-            "name": f"{first.size} {first.room} {kind or '(no damage recorded)'}",
+            "name": f"{first.size} {first.room} {kind or '(healthy)'}",
             "learned_rows": len(first.levels),
             "conditions": len(learned["centres"]),
         }
