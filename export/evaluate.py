@@ -17,11 +17,12 @@ from contract.manifest import MANIFEST
 from edge.bundle import Bundle
 from edge.errors import VedetteError
 from export import device
-from training import datasets, surrogates
+from training import datasets, recipes, surrogates
 from training.datasets import DataError, DataSet, Recording
 from training.datasets.synthetic import run_to_failure as simulated
+from training.leave_one_out import LeaveOneOut
 from training.metrics import Alarms, replay
-from training.protocols import Row
+from training.protocols import Bench, Row
 from training.splits import SPLITS
 from training.watch import Seen, Watched, judge
 
@@ -66,25 +67,40 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         help="the published novelty methods too: one table on this data set",
     )
     add("--out", type=Path, metavar="FILE.html", help="with --compare: the picture of every life")
+    add(
+        "--leave-one-out",
+        action="store_true",
+        help="make model and operating point again without each recording, and judge it by those",
+    )
     add("--json", action="store_true", help="one JSON object on stdout at the end")
     return parser
 
 
-def main(verb: str, argv: Sequence[str]) -> int:
-    """Run the verb; the exit code is returned."""
+def _asked(verb: str, argv: Sequence[str]) -> argparse.Namespace:
+    """The command line, refused where its parts do not go together."""
     parser = _parser(verb)
     asked = parser.parse_args(argv)
     if asked.name not in workloads.names():
         parser.error(f"no workload {asked.name!r}; known: {', '.join(workloads.names())}")
     if asked.out and not asked.compare:
         parser.error("--out is for --compare")
+    if asked.leave_one_out and (asked.bundle or asked.engine or asked.compare):
+        parser.error("--leave-one-out makes its own models; leave the other options out")
+    return asked
+
+
+def main(verb: str, argv: Sequence[str]) -> int:
+    """Run the verb; the exit code is returned."""
+    asked = _asked(verb, argv)
 
     from training.console import fail, print_json, say
 
     try:
         dataset = _open(asked.data, compare=bool(asked.compare))
         bundle, about = None, {}
-        if dataset.needs_bundle or asked.bundle or asked.compare:
+        if asked.leave_one_out:
+            about = {"engine": "float, everything made again without each recording"}
+        elif dataset.needs_bundle or asked.bundle or asked.compare:
             folder = asked.bundle or _default_bundle(asked.name)
             bundle = Bundle.open(folder, asked.engine)
             if bundle.workload.name != asked.name:
@@ -92,7 +108,7 @@ def main(verb: str, argv: Sequence[str]) -> int:
             about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
         if asked.compare:
             return _compare(bundle, dataset, asked)
-        found = evaluate(bundle, dataset)
+        found = evaluate(bundle, dataset, left_out=asked.name if asked.leave_one_out else None)
     except (DataError, VedetteError, OSError) as error:
         return fail(verb, error)
     except KeyboardInterrupt:
@@ -147,18 +163,23 @@ class Evaluation:
     seconds: float
 
 
-def evaluate(bundle: Bundle | None, dataset: DataSet) -> Evaluation:
+def evaluate(bundle: Bundle | None, dataset: DataSet, *, left_out: str | None = None) -> Evaluation:
     """The data set's own protocol, with a progress bar.
 
     Args:
         bundle: opened, so verified; None where the data set needs none.
         dataset: what to measure on.
+        left_out: name of a workload: its recipe makes a model without each recording instead.
     """
     from training.console import progress
 
     start = time.monotonic()
     with progress() as bars:
-        measured = dataset.measure(_Bench(bundle, bars, dataset.name))
+        bench: Bench = _Bench(bundle, bars, dataset.name)
+        if left_out is not None:
+            workload, recipe = workloads.load(left_out), recipes.load(left_out)
+            bench = LeaveOneOut(workload, recipe, dataset, seed=0, shown=bench)
+        measured = dataset.measure(bench)
     return Evaluation(measured.metrics, measured.rows, time.monotonic() - start)
 
 
@@ -251,10 +272,16 @@ def _show(found: Evaluation, dataset: DataSet) -> None:
 
     from training.console import console
 
-    table = Table(title=f"{dataset.name}, {found.seconds:.1f} s", title_justify="left")
+    title = f"{dataset.name}, {found.seconds:.1f} s"
+    table = Table(title=title, title_justify="left", padding=(0, 0))
     for key in found.rows[0] if found.rows else ():
         is_text = isinstance(found.rows[0][key], str)
-        table.add_column(key.replace("_", " "), justify="left" if is_text else "right")
+        table.add_column(
+            key.replace("_", " "),
+            justify="left" if is_text else "right",
+            overflow="fold",
+            no_wrap=key == "name",
+        )
     for row in found.rows:
         table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
@@ -265,7 +292,7 @@ def _cell(value: str | float | bool | None) -> str:  # noqa: FBT001
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":
