@@ -118,7 +118,7 @@ def _see(
     job: Job, models: Mapping[str, Model], engines: Engines, bars: Progress
 ) -> dict[str, dict[str, list[Seen]]]:
     """Every recording through the device's code: by split, then by engine and for `float`."""
-    total = sum(len(dataset.recordings) for dataset in job.datasets)
+    total = sum(len(job.recordings(which)) for which in SPLITS)
     task = bars.add_task("on the device's code", total=total, note="")
     seen: dict[str, dict[str, list[Seen]]] = {
         which: {name: [] for name in (FLOAT, *ENGINES)} for which in SPLITS

@@ -86,7 +86,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return fail(verb, f"interrupted; fix: vedette {verb} {asked.name} --resume {folder}")
     test = ", ".join(f"{name} {value:.4g}" for name, value in run.metrics["test"].items())
-    say(f"trained in {run.seconds:.1f} s; on machines never seen: {test}")
+    on = "on machines it was trained with" if run.uses_all else "on machines never seen"
+    say(f"trained in {run.seconds:.1f} s; {on}: {test}")
     if not {source.name for source in run.sources} & set(datasets.names()):
         say(
             f"warning: no recordings below {run.data_root}, so it learned from simulated machines: "
@@ -159,7 +160,8 @@ def _measure(
     """Watch every recording, measure on those kept apart; the finished run."""
     from training import report
 
-    task = bars.add_task("measuring", total=sum(len(d.recordings) for d in job.datasets), note="")
+    total = sum(len(job.recordings(which)) for which in SPLITS)
+    task = bars.add_task("measuring", total=total, note="")
     seen: dict[str, list[Seen]] = {which: [] for which in SPLITS}
     for which, found in seen.items():
         for recording in job.recordings(which):
