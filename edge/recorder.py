@@ -12,7 +12,7 @@ from contract.evidence import EvidenceFile
 from contract.machine import Explanation, Machine
 from contract.messages import Address, Alert, Body
 from contract.shelf import Shelf
-from contract.spec import Window
+from contract.spec import Floats, Window
 from edge.serving import Serving
 
 log = logging.getLogger(__name__)
@@ -52,15 +52,15 @@ class Recorder:
         Args:
             bodies: what the policy says of `window`.
             window: as the sensor gave it.
-            serving: knows workload, healthy windows and trend.
+            serving: knows workload, healthy windows and trends.
             t_s: the window's time in the trend.
         """
         raised = [body for body in bodies if isinstance(body, Alert) and body.state == "raised"]
         if not raised or serving.bundle.workload.explain is None:
             return list(bodies)
-        threshold = raised[0].threshold
         explanation = self._explain(window, serving)
-        digest = self._store(explanation or Explanation(""), window, serving, t_s, threshold)
+        trend = serving.trends[raised[0].level].points(t_s, threshold=raised[0].threshold)
+        digest = self._store(explanation or Explanation(""), window, serving, trend)
         if explanation is None or digest is None:
             self.lost += len(raised)
         return [
@@ -78,12 +78,7 @@ class Recorder:
             return None
 
     def _store(
-        self,
-        explanation: Explanation,
-        window: Window,
-        serving: Serving,
-        t_s: float,
-        threshold: float,
+        self, explanation: Explanation, window: Window, serving: Serving, trend: Floats
     ) -> str | None:
         """Hash of the evidence; None where it cannot be kept."""
         try:
@@ -95,8 +90,9 @@ class Recorder:
                     seq=window.seq,
                     source=self._address.source,
                     workload=serving.bundle.workload.name,
+                    unit=self._machine.unit or "",
                     spectra=explanation.spectra,
-                    trend=serving.trend.points(t_s, threshold=threshold),
+                    trend=trend,
                 )
             )
             return self._shelf.put(raw)
@@ -113,7 +109,7 @@ def _told(
 ) -> Alert:
     assert isinstance(alert, Alert)
     said = [alert.text, explanation.text if explanation else ""]
-    said.append(serving.trend.words(t_s, threshold=alert.threshold))
+    said.append(serving.trends[alert.level].words(t_s, threshold=alert.threshold))
     return msgspec.structs.replace(
         alert,
         text=" ".join(filter(None, said))[:_MOST_TEXT],

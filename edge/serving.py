@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from pathlib import Path
 
 from contract.spec import Detections, Window
@@ -30,7 +31,7 @@ class Serving:
         pipeline: windows to detections.
         policy: detections to messages.
         healthy: raw windows of those the profile was learned from.
-        trend: of the scores under this bundle.
+        trends: of the scores under this bundle, by level of urgency.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Serving:
         self.pipeline = Pipeline(bundle.workload, bundle.engines, self._memory())
         self.policy = bundle.workload.policy(bundle.manifest.operating_point)
         self.healthy = self._healthy()
-        self.trend = Trend()
+        self.trends: defaultdict[str, Trend] = defaultdict(Trend)
 
     def __call__(self, window: Window) -> Detections:
         """Judged detections of one window; none while the pipeline is still learning.
@@ -127,7 +128,8 @@ class Serving:
         memory = memory if is_same else self._memory()
         self.pipeline = Pipeline(bundle.workload, bundle.engines, memory)
         if not is_same:
-            self.healthy, self.trend = self._healthy(), Trend()
+            self.healthy = self._healthy()
+            self.trends.clear()
         self.policy = bundle.workload.policy(point)
         self.policy.resume(state)
 

@@ -61,7 +61,7 @@ class Trend:
         if self._since_s is None or t_s <= self._since_s:
             return ""
         least = "at least " if self._since_start else ""
-        then, now = self._score_then / threshold, statistics.median(self._last) / threshold
+        then, now = self._score_then / threshold, self._last[-1] / threshold
         return (
             f"Not normal for {least}{_duration(t_s - self._since_s)}; "
             f"the score went from {then:.2f} to {now:.2f} times its threshold."

@@ -125,6 +125,12 @@ class Watcher:
             EngineError: inference failed, and no bundle is left that would serve.
             BundleError: after it failed every bundle was refused.
         """
+        try:
+            self._watch_for_ever()
+        finally:
+            self._serving.pipeline.memory.save()  # what only time has taught it
+
+    def _watch_for_ever(self) -> None:
         pause_s = 1.0
         while not self._closed.is_set():
             windows = self.windows
@@ -270,10 +276,11 @@ class Watcher:
         self.alerts += sum(isinstance(body, Alert) for body in bodies)
 
     def _follow(self, found: Detections) -> None:
-        if found:
-            point = self._serving.bundle.manifest.operating_point
-            worst = max(detection.score for detection in found)
-            self._serving.trend.note(self._now_s, worst, calm_below=point.clear_threshold)
+        """Each level of urgency has scores of its own."""
+        calm_below = self._serving.bundle.manifest.operating_point.clear_threshold
+        for level in {detection.level for detection in found}:
+            worst = max(detection.score for detection in found if detection.level == level)
+            self._serving.trends[level].note(self._now_s, worst, calm_below=calm_below)
 
     def _score(self, found: Detections, window: Window) -> None:
         now_s = time.monotonic()

@@ -187,7 +187,7 @@ def tiny_bundle(path: Path, *, gain: float = 0.0, windows: int = 2) -> Path:
             clear_threshold=0.8,
             chosen_on="nothing",
             measured={},
-            scales={"spectrum": 3.0, "impulses": 0.7, "level": 0.8},
+            scales={"spectrum": 3.0, "impulses": 0.7, "level": 0.8, "novelty": 1.0},
         ),
         labels=list(workload.labels),
         metrics={},

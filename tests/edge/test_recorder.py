@@ -19,7 +19,7 @@ from contract.machine import Explanation, Machine
 from contract.manifest import Manifest
 from contract.messages import Address, Alert
 from contract.shelf import Shelf
-from contract.spec import Window
+from contract.spec import Detection, Window
 from edge.bundle import Bundle
 from edge.clock import Clock
 from edge.config import PipelineConfig
@@ -175,7 +175,9 @@ def test_an_alert_says_why_and_its_evidence_is_on_the_disk_before_it(tmp_path, m
 def test_the_trend_tells_since_when_it_is_not_normal(tmp_path, monkeypatch):
     """20 s between the two thresholds, then over the upper one."""
     (raised, _) = Run(tmp_path, bundle(Explains())).play(list(windows(LIFE)), monkeypatch)
-    assert re.search(r"Not normal for 18 s; the score went from 0\.[78]\d to 0\.8", raised["text"])
+    assert re.search(
+        r"Not normal for 18 s; the score went from 0\.[78]\d to [23]\.\d\d times", raised["text"]
+    )
 
 
 def test_notice_and_alarm_of_one_window_share_their_evidence(tmp_path, monkeypatch):
@@ -185,8 +187,27 @@ def test_notice_and_alarm_of_one_window_share_their_evidence(tmp_path, monkeypat
     notice, alarm, *cleared = run.play(list(windows(LIFE)), monkeypatch)
     assert (notice["level"], alarm["level"], len(cleared)) == ("notice", "alarm", 2)
     assert notice["evidence"] == alarm["evidence"]
-    assert notice["text"] == alarm["text"] != ""
+    assert notice["text"] == "Compared with 16 healthy windows."
+    assert alarm["text"].startswith(notice["text"])
     assert len(explains.asked) == 1
+
+
+def test_each_level_has_a_trend_of_its_own(tmp_path, monkeypatch):
+    """What is urgent may have begun long after what is worth a look."""
+    opened = bundle(Explains(), "notice", "alarm")
+    judge = opened.workload.judge
+
+    def judged(found, profile):
+        (only,) = judge(found, profile)
+        early = 0.9 if only.score > 0.5 else 0.0
+        return only, Detection("early", score=early, level="notice")
+
+    opened = replace(opened, workload=replace(opened.workload, judge=judged))
+    life = [0.0] * (LEARN + 10) + [0.6] * 20 + [0.0] * 10 + [0.8] * 10 + [3.0]
+    run = Run(tmp_path, opened)
+    notice, alarm = run.play(list(windows(life)), monkeypatch)
+    assert "Not normal for 8.0 s; the score went from 0.90 to 0.90" in notice["text"]
+    assert "Not normal for 8.0 s; the score went from 0.7" in alarm["text"]
 
 
 def test_a_workload_without_words_has_none_and_keeps_nothing(tmp_path, monkeypatch):
@@ -235,6 +256,31 @@ def test_words_without_end_are_cut_so_that_the_alert_is_taken(tmp_path, monkeypa
     explains = Explains(Explanation("blah " * 1000))
     raised, _ = Run(tmp_path, bundle(explains)).play(list(windows(LIFE)), monkeypatch)
     assert len(raised["text"]) == 1000
+
+
+class Counter:
+    """A follower that counts windows and says so."""
+
+    def __init__(self, _profile) -> None:
+        self.windows = 0
+
+    def update(self, _found, _t_ns):
+        self.windows += 1
+        return (Detection("far", score=float(self.windows)),)
+
+    def state(self):
+        return {"windows": np.array(self.windows)}
+
+    def resume(self, state):
+        self.windows = int(state["windows"])
+
+
+def test_what_was_followed_is_known_after_a_restart(tmp_path, monkeypatch):
+    """Saved when the watcher ends, whatever the clock says."""
+    opened = bundle(None)
+    opened = replace(opened, workload=replace(opened.workload, follow=Counter))
+    Run(tmp_path, opened).play(list(windows([0.0] * (LEARN + 7))), monkeypatch)
+    assert Run(tmp_path, opened).serving.pipeline.memory.follower.windows == 7
 
 
 class TestHealthyWindows:
@@ -304,6 +350,17 @@ class TestHealthyWindows:
         assert len(healthy.like(now)) == 16
         assert healthy.like(replace(now, rate_hz=50.0)) == []
         assert healthy.like(replace(now, data=now.data[:10])) == []
+
+    def test_a_rate_that_is_measured_may_move_a_little(self, tmp_path, monkeypatch):
+        """As of a sensor with a clock of its own; one that was set to another begins anew."""
+        run = Run(tmp_path, bundle(Explains()))
+        seen = [replace(one, rate_hz=100.0 + 0.002 * one.seq) for one in windows(range(LEARN))]
+        run.play(seen, monkeypatch)
+        assert len(self.healthy(run)) == 16
+        run = Run(tmp_path, bundle(Explains(), model_id="m2"))
+        seen = [replace(one, rate_hz=50.0 if one.seq < 20 else 100.0) for one in seen]
+        run.play(seen, monkeypatch)
+        assert min(self.healthy(run)) == 20
 
     def test_windows_too_large_to_be_kept_are_not(self, tmp_path, monkeypatch):
         """A bound in bytes, not only in number."""

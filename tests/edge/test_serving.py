@@ -100,26 +100,26 @@ def test_the_first_failure_starts_the_same_bundle_anew(two, serve):
     for seed in range(2):
         serving(noise(seed))
     memory = serving.pipeline.memory
-    serving.policy.resume(b"raised")
+    serving.policy.resume(b"alarm")
     break_it(serving)
     serving.recover(fail(serving))
     assert [serving.bundle.model_id] == ids(two[1])
     assert serving.refused is None
     assert serving.pipeline.memory is memory
-    assert serving.policy.state() == b"raised"
+    assert serving.policy.state() == b"alarm"
     assert serving(noise(3))
 
 
 def test_the_second_failure_goes_on_with_the_bundle_before(two, serve, caplog):
     """Its profile is its own; an alert raised before can still be cleared."""
     serving = serve(Broken())
-    serving.policy.resume(b"raised")
+    serving.policy.resume(b"alarm")
     serving.recover(fail(serving))
     break_it(serving)
     serving.recover(fail(serving))
     assert [serving.bundle.model_id] == ids(two[0])
     assert serving.refused == "inference failed: the runtime fell over"
-    assert serving.policy.state() == b"raised"
+    assert serving.policy.state() == b"alarm"
     assert f"model {serving.bundle.model_id} serves instead" in caplog.text
     break_it(serving)
     error = fail(serving)
@@ -265,7 +265,7 @@ def test_a_device_through_a_bad_card_and_a_roll_back(two, place, config):
     vedette.main(["activate", "--back", "--config", str(config)])
     said = health_of(config)
     assert (said["model_id"], said["bundle_refused"]) == (old, None)
-    profiles = {one.name for one in (place.parent / "state").glob("*.npz")}
+    profiles = {one.name for one in (place.parent / "state").glob("*.profile*.npz")}
     assert profiles == {"p.profile.npz", f"p.profile.{new}.npz"}
 
 

@@ -21,9 +21,9 @@ def after(scores, *, hop_s=10.0):
         ([0.1] * 50, 10.0, ""),
         ([0.1] * 50 + [9.0, 9.0], 10.0, ""),  # too short to be anything
         (
-            [0.1] * 50 + [0.6] * 60 + [1.5] * 3,
+            [0.1] * 50 + [0.6] * 60 + [1.5],
             10.0,
-            "Not normal for 10 min; the score went from 0.30 to 0.75 times its threshold.",
+            "Not normal for 9.7 min; the score went from 0.30 to 0.75 times its threshold.",
         ),
         # one quiet window is no end
         (
