@@ -175,7 +175,9 @@ def _number(form: str, *, scale: float = 1.0) -> Callable[[Any], str]:
     def text(value: Any) -> str:
         if value is None:
             return "-"
-        return format(scale * value, form if abs(value) < 1e5 else ".0e")
+        if abs(value) >= 100_000:
+            return f"{value:.0e}"
+        return format(scale * value, form if abs(value) < 1000 else ",.0f")
 
     return text
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
@@ -150,16 +150,26 @@ def tell(method: methods.Method, recording: Recording, seen: Floats, *, seed: in
     """
     kept = np.flatnonzero(np.isfinite(seen).all(axis=1))
     learned = seen[kept[kept < recording.learn_windows]]
-    model = methods.fit(method, learned, seed=seed)
-    found = detectors.score(model.to_arrays(), seen[kept])
-    found[: len(learned)] = held_out(method, learned, seed=seed)
+    arrays, note, apart = _learned(method, learned.tobytes(), learned.shape[1], seed)
+    found = detectors.score(arrays, seen[kept])
+    found[: len(learned)] = apart
     told = np.full(len(seen), np.nan)
     told[kept] = found
     threshold = threshold_of(found[: len(learned)])
     judged = kept[len(learned) :]
     is_raised = np.zeros(len(seen), dtype=bool)
     is_raised[judged] = debounced(told[judged] > threshold)
-    return Told(recording, told, threshold, is_raised, model.fitted.note)
+    return Told(recording, told, threshold, is_raised, note)
+
+
+@lru_cache(maxsize=1)
+def _learned(
+    method: methods.Method, raw: bytes, columns: int, seed: int
+) -> tuple[dict[str, Array], str, Array]:
+    """Arrays and note of a fit, and `held_out`; kept, for lives may share their healthy start."""
+    learned = np.frombuffer(raw, np.float32).reshape(-1, columns)
+    model = methods.fit(method, learned, seed=seed)
+    return model.to_arrays(), model.fitted.note, held_out(method, learned, seed=seed)
 
 
 def held_out(method: methods.Method, learned: Floats, *, seed: int) -> Array:

@@ -6,6 +6,8 @@ in *Beyond ImageNet*, Springer 2019; velocity in the band of ISO 20816-1.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from contract.ops import envelope, spectrum
@@ -79,11 +81,7 @@ def burst_figures(x: Floats) -> Floats:
     """
     transform = spectrum.transform(spectrum.centred(x))
     bins = transform.shape[-1]
-    tree = [
-        band
-        for band in envelope.bands(bins, widest=_WIDEST)
-        if band.high - band.low >= int(_NARROWEST * (bins - 1))
-    ]
+    tree = _tree(bins)
     if not tree:
         raise ValueError(f"{x.shape[0]} samples are too few to demodulate a band; need 254")
     found = []
@@ -104,6 +102,16 @@ def burst_figures(x: Floats) -> Floats:
             ]
         )
     return np.array(found, np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _tree(bins: int) -> tuple[envelope.Band, ...]:
+    """The bands to look for bursts in."""
+    return tuple(
+        band
+        for band in envelope.bands(bins, widest=_WIDEST)
+        if band.high - band.low >= int(_NARROWEST * (bins - 1))
+    )
 
 
 def subband_energies(x: Floats, *, n_bands: int = 100) -> Floats:
