@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contract import lines
+from contract import families, lines
 from contract.bearings import Part
 from contract.compared import Compared
-from contract.lines import Family
+from contract.families import Family
 from contract.machine import Machine
 from contract.ops import envelope
 from contract.ops.envelope import Band
@@ -23,6 +23,7 @@ from contract.spec import Floats
 MAX_TONES = 2
 
 _WIDEST = 0.34  # of the spectrum, of a band that is demodulated: a third of it
+_NARROWEST_HZ = 1000.0
 _NEARER = 0.005  # of a frequency: by so much a fault must fit better than the shaft does
 _SAME = 0.01  # of a frequency: two that are taken for one
 _ORDERS = 60  # multiples of the shaft's speed that are named
@@ -81,12 +82,15 @@ def find(seen: Compared, machine: Machine) -> tuple[list[Tone], Band]:
         machine: what is known of it.
     """
     shaft_hz = _shaft_hz(machine)
+    bins = seen.now_transform.shape[-1]
+    # half of a band's width is how far its envelope's spectrum reaches
+    narrowest = min(int(_NARROWEST_HZ / seen.bin_hz), bins // 3)
     # the lowest bands hold the shaft's own lines, whose beats are no blows
     among = [
         band
-        for band in envelope.bands(seen.now_transform.shape[-1], widest=_WIDEST)
-        if band.low > 1
-    ] or [Band(1, seen.now_transform.shape[-1])]
+        for band in envelope.bands(bins, widest=_WIDEST)
+        if band.low > 1 and band.high - band.low >= narrowest
+    ] or [Band(1, bins)]
     found: list[Tone] = []
     looked: list[Band] = []
     for channel in range(len(seen.now)):
@@ -100,10 +104,7 @@ def find(seen: Compared, machine: Machine) -> tuple[list[Tone], Band]:
             usual = envelope.envelope_spectrum(before, band)
             found += _families(after, usual, channel, band, seen, machine)
     told = [tone for tone in found if _is_told(tone, seen, shaft_hz)]
-    # what a bearing explains first, and an envelope before the signal, whose lines it explains
-    told.sort(
-        key=lambda tone: (_fit(tone, seen, machine) is None, tone.band is None, -tone.family.score)
-    )
+    told.sort(key=lambda tone: _rank(tone, seen, machine))
     kept: list[Tone] = []
     for tone in told:
         # a second rate of blows is told only where a bearing explains it: the first one's lines
@@ -114,6 +115,16 @@ def find(seen: Compared, machine: Machine) -> tuple[list[Tone], Band]:
     kept = kept[:MAX_TONES]
     shown = next((tone.band for tone in kept if tone.band is not None), looked[0])
     return kept, shown
+
+
+def _rank(tone: Tone, seen: Compared, machine: Machine) -> tuple[bool, bool, bool, float]:
+    """What a race or a ball explains first, an envelope before the signal, whose lines it explains.
+
+    The cage's line stands beside those of every fault that moves with it.
+    """
+    fit = _fit(tone, seen, machine)
+    is_cage = fit is not None and fit.part == "cage"
+    return fit is None, is_cage, tone.band is None, -tone.family.score
 
 
 def say(tone: Tone, seen: Compared, machine: Machine) -> str:
@@ -163,7 +174,7 @@ def _families(
         for order in bearing.orders().values()
         if shaft_hz is not None and band is not None
     ]
-    found = lines.families(
+    found = families.families(
         lines.new_lines(now, usual, bin_hz=seen.bin_hz),
         now,
         bin_hz=seen.bin_hz,
@@ -247,11 +258,14 @@ def _fit(tone: Tone, seen: Compared, machine: Machine) -> _Fit | None:
         for part, order in [*bearing.orders().items(), ("ball", bearing.bsf)]
     ]
     nearest = min(fits, key=lambda fit: abs(fit.off), default=None)
-    if nearest is None or abs(nearest.off) > max(lines.EXPECTED, 0.25 * seen.bin_hz / hz):
+    if nearest is None or abs(nearest.off) > max(families.EXPECTED, 0.25 * seen.bin_hz / hz):
         return None
-    order = _order(tone, seen, shaft_hz)
-    if order is not None and abs(hz / (order * shaft_hz) - 1.0) < abs(nearest.off) + _NEARER:
-        return None  # every machine has those
+    if (order := _order(tone, seen, shaft_hz)) is not None:
+        # every machine has those; blows in a row, however, are seldom the shaft's
+        shaft_off = abs(hz / (order * shaft_hz) - 1.0)
+        is_row = tone.band is not None and tone.family.is_row
+        if shaft_off + (_NEARER if is_row else -_NEARER) < abs(nearest.off):
+            return None
     return nearest
 
 
@@ -270,7 +284,9 @@ def _match(tone: Tone, seen: Compared, machine: Machine) -> str | None:
     frequency = f"{_PARTS[fit.part]} frequency of bearing {fit.bearing} {at_speed}"
     percent = 100 * abs(fit.off)
     if percent < 0.95:
-        return f"matches {frequency} within {max(percent, 0.1):.1f} %"
+        order = _order(tone, seen, shaft_hz)
+        also = "" if order is None else f"; {order} {_X} shaft speed is as near"
+        return f"matches {frequency} within {max(percent, 0.1):.1f} %{also}"
     side = "above" if fit.off > 0 else "below"
     return f"{percent:.1f} % {side} {frequency}, as slip or another speed can make it"
 

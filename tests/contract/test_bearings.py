@@ -81,13 +81,13 @@ def test_names_are_found_as_they_are_written_on_the_box(written, name):
 
 @pytest.mark.parametrize("written", ["16205", "62055", "620", "", "NJ2309"])
 def test_another_bearing_is_not_taken_for_one_of_the_catalogue(written):
-    with pytest.raises(ValueError, match="in the catalogue, which has .*; fix: .*geometry") as said:
+    with pytest.raises(ValueError, match=r"in the catalogue, .*; fix: .*geometry") as said:
         find(written)
     assert "\n" not in str(said.value)
 
 
 def test_an_unknown_name_is_answered_with_near_ones():
-    with pytest.raises(ValueError, match="which has .*6205"):
+    with pytest.raises(ValueError, match=r"which has .*6205"):
         find("6025")
 
 

@@ -1,4 +1,4 @@
-"""What an alarm says: the right line, what it matches, by how much; and nothing where nothing is."""
+"""What an alarm says: the right line, what it matches, how much; nothing where nothing is."""
 
 import re
 import warnings
@@ -8,7 +8,7 @@ import pytest
 import vibration
 from vibration import window
 
-from contract.bearings import find
+from contract.bearings import CATALOGUE, find
 from contract.explain import MAX_POINTS, MAX_TEXT, explain
 from contract.machine import Machine
 from contract.ops.simulate import RunToFailure
@@ -23,7 +23,7 @@ WORDS = {"outer": "outer-race", "inner": "inner-race", "ball": "rolling-element"
 TURNING = {"outer": None, "inner": SHAFT_HZ, "ball": BEARING.ftf * SHAFT_HZ}
 
 
-def healthy(rng, *, windows=16, **options):
+def healthy(rng, *, windows=8, **options):
     return [
         vibration.healthy(rng, shaft_hz=SHAFT_HZ, load=rng.uniform(0.75, 1.35), **options)
         for _ in range(windows)
@@ -53,9 +53,9 @@ def line_hz(text):
 
 
 @pytest.mark.parametrize("part", ["outer", "inner", "ball"])
-@pytest.mark.parametrize("height", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize("height", [0.2, 5.0])
 def test_the_line_of_a_damaged_bearing_is_named_within_half_a_percent(part, height):
-    for seed in range(3):
+    for seed in range(2):
         rng = np.random.default_rng(seed)
         resonance_hz = rng.uniform(1500, 7000)
         x = damaged(rng, part, height=height, resonance_hz=resonance_hz)
@@ -78,6 +78,33 @@ def test_over_many_machines_the_right_line_and_no_other(part):
         assert f"matches {WORDS[part]} frequency" in text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("is_known", [True, False])
+def test_rates_windows_speeds_and_bearings_of_all_kinds(is_known):
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        rate_hz = float(rng.choice([5_000, 12_000, 25_600, 51_200]))
+        samples, rpm = int(rate_hz * rng.choice([1, 2, 4])), round(rng.uniform(700, 3600))
+        shape = {"samples": samples, "rate_hz": rate_hz}
+        bearing = CATALOGUE[str(rng.choice(list(CATALOGUE)))]
+        rate_of_blows_hz = bearing.bpfo * rpm / 60
+        x = vibration.healthy(rng, shaft_hz=rpm / 60, **shape) + (
+            np.exp(rng.uniform(-1, 3))
+            * vibration.blows(
+                rng,
+                rate_of_blows_hz=rate_of_blows_hz,
+                resonance_hz=rng.uniform(0.12, 0.4) * rate_hz,
+                slip=rng.choice([0.0, 0.003, 0.01]),
+                **shape,
+            )[:, None]
+        )
+        before = [vibration.healthy(rng, shaft_hz=rpm / 60, **shape) for _ in range(6)]
+        machine = Machine(speed_rpm=rpm, bearings=[bearing.name]) if is_known else Machine()
+        text = explain(window(x, rate_hz=rate_hz), before, machine).text
+        assert line_hz(text) == pytest.approx(rate_of_blows_hz, rel=0.005), (seed, text)
+        assert ("matches outer-race" in text) == is_known
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("machine", [KNOWN, Machine()])
 def test_of_a_healthy_machine_nothing_is_claimed(seed, machine):
@@ -93,14 +120,14 @@ def test_of_many_healthy_machines_nothing_is_claimed():
     for seed in range(60):
         rng = np.random.default_rng(1000 + seed)
         x = vibration.healthy(rng, shaft_hz=SHAFT_HZ, load=rng.uniform(0.75, 1.35))
-        assert explain(window(x), healthy(rng), KNOWN).text.startswith(NOTHING)
+        assert explain(window(x), healthy(rng, windows=16), KNOWN).text.startswith(NOTHING)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_simulated_run_to_failure_is_explained_by_its_own_line(seed):
     machine = RunToFailure(seed=seed, samples=25_600)
     before = [machine.window(i) for i in range(0, 32, 2)]
-    for i in (170, 200, 239):
+    for i in (170, 239):
         wandered = 1 + 0.002 * np.random.default_rng([seed, 1, i]).normal()
         shaft_hz = machine._make["shaft_hz"] * (1 - 0.01 * (machine.load(i) - 1)) * wandered
         text = explain(window(machine.window(i)), before, Machine()).text

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from contract.lines import families, new_lines
+from contract.families import families
+from contract.lines import new_lines
 
 BINS = 4000
 
