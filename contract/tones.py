@@ -117,14 +117,13 @@ def find(seen: Compared, machine: Machine) -> tuple[list[Tone], Band]:
     return kept, shown
 
 
-def _rank(tone: Tone, seen: Compared, machine: Machine) -> tuple[bool, bool, bool, float]:
+def _rank(tone: Tone, seen: Compared, machine: Machine) -> tuple[bool, bool, float]:
     """What a race or a ball explains first, an envelope before the signal, whose lines it explains.
 
     The cage's line stands beside those of every fault that moves with it.
     """
     fit = _fit(tone, seen, machine)
-    is_cage = fit is not None and fit.part == "cage"
-    return fit is None, is_cage, tone.band is None, -tone.family.score
+    return fit is None or fit.part == "cage", tone.band is None, -tone.family.score
 
 
 def say(tone: Tone, seen: Compared, machine: Machine) -> str:
@@ -172,7 +171,7 @@ def _families(
         order * shaft_hz
         for bearing in machine.geometries()
         for order in bearing.orders().values()
-        if shaft_hz is not None and band is not None
+        if shaft_hz is not None and band is not None and abs(order - round(order)) > _SAME * order
     ]
     found = families.families(
         lines.new_lines(now, usual, bin_hz=seen.bin_hz),
@@ -246,7 +245,7 @@ def _order(tone: Tone, seen: Compared, shaft_hz: float) -> int | None:
     return order if is_near and 1 <= order <= _ORDERS else None
 
 
-def _fit(tone: Tone, seen: Compared, machine: Machine) -> _Fit | None:
+def _nearest(tone: Tone, seen: Compared, machine: Machine) -> _Fit | None:
     """The nearest fault frequency of the machine's bearings, if one is near enough."""
     shaft_hz = _shaft_hz(machine)
     if shaft_hz is None:
@@ -258,14 +257,19 @@ def _fit(tone: Tone, seen: Compared, machine: Machine) -> _Fit | None:
         for part, order in [*bearing.orders().items(), ("ball", bearing.bsf)]
     ]
     nearest = min(fits, key=lambda fit: abs(fit.off), default=None)
-    if nearest is None or abs(nearest.off) > max(families.EXPECTED, 0.25 * seen.bin_hz / hz):
+    room = max(families.EXPECTED, 0.25 * seen.bin_hz / hz)
+    return nearest if nearest is not None and abs(nearest.off) <= room else None
+
+
+def _fit(tone: Tone, seen: Compared, machine: Machine) -> _Fit | None:
+    """The fault frequency that a tone matches, unless the shaft explains it as well."""
+    nearest, shaft_hz = _nearest(tone, seen, machine), _shaft_hz(machine)
+    if nearest is None or shaft_hz is None:
         return None
     if (order := _order(tone, seen, shaft_hz)) is not None:
-        # every machine has those; blows in a row, however, are seldom the shaft's
-        shaft_off = abs(hz / (order * shaft_hz) - 1.0)
-        is_row = tone.band is not None and tone.family.is_row
-        if shaft_off + (_NEARER if is_row else -_NEARER) < abs(nearest.off):
-            return None
+        shaft_off = abs(tone.family.base.hz / (order * shaft_hz) - 1.0)
+        if shaft_off < abs(nearest.off) + _NEARER:
+            return None  # every machine has those
     return nearest
 
 
@@ -275,20 +279,21 @@ def _match(tone: Tone, seen: Compared, machine: Machine) -> str | None:
     if shaft_hz is None:
         return None
     at_speed = f"at {machine.speed_rpm:g} rpm"
-    fit = _fit(tone, seen, machine)
-    if fit is None:
-        order = _order(tone, seen, shaft_hz)
-        if order is None:
-            return f"{tone.family.base.hz / shaft_hz:.2f} {_X} shaft speed {at_speed}"
-        return f"{order} {_X} shaft speed {at_speed}{_usual_cause(tone, order)}"
-    frequency = f"{_PARTS[fit.part]} frequency of bearing {fit.bearing} {at_speed}"
-    percent = 100 * abs(fit.off)
-    if percent < 0.95:
-        order = _order(tone, seen, shaft_hz)
-        also = "" if order is None else f"; {order} {_X} shaft speed is as near"
-        return f"matches {frequency} within {max(percent, 0.1):.1f} %{also}"
-    side = "above" if fit.off > 0 else "below"
-    return f"{percent:.1f} % {side} {frequency}, as slip or another speed can make it"
+    order, fit = _order(tone, seen, shaft_hz), _fit(tone, seen, machine)
+    if fit is not None:
+        frequency = f"{_PARTS[fit.part]} frequency of bearing {fit.bearing} {at_speed}"
+        percent = 100 * abs(fit.off)
+        if percent < 0.95:
+            return f"matches {frequency} within {max(percent, 0.1):.1f} %"
+        side = "above" if fit.off > 0 else "below"
+        return f"{percent:.1f} % {side} {frequency}, as slip or another speed can make it"
+    if order is None:
+        return f"{tone.family.base.hz / shaft_hz:.2f} {_X} shaft speed {at_speed}"
+    text = f"{order} {_X} shaft speed {at_speed}"
+    near = _nearest(tone, seen, machine)
+    if near is not None and tone.band is not None:
+        return f"{text}; {_PARTS[near.part]} frequency of bearing {near.bearing} is as near"
+    return f"{text}{_usual_cause(tone, order)}"
 
 
 def _usual_cause(tone: Tone, order: int) -> str:
