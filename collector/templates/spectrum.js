@@ -49,7 +49,7 @@ const drawn = (points, y) => points
   .map((point, i) => `${i ? "L" : "M"}${point.at} ${y(point.value).toFixed(1)}`).join("");
 
 function frame(title, width, xLabel, yLabel) {
-  const svg = shape("svg", { class: "spectrum", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": title });
+  const svg = shape("svg", { class: "spectrum", width, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": title });
   svg.append(shape("text", { class: "heading", x: 0, y: 12 }, title));
   svg.append(shape("text", { x: LEFT, y: HEIGHT - 18 }, xLabel));
   const middle = (TOP + BOTTOM) / 2;
@@ -92,7 +92,7 @@ function spectrum(title, unit, axis, now, healthy, width) {
   const bottom = Math.max(Math.min(...values), top / 10 ** MOST_DECADES);
   const y = (value) => BOTTOM - (Math.log(Math.max(value, bottom) / bottom) / Math.log(top / bottom)) * (BOTTOM - TOP);
 
-  const svg = frame(title, width, "frequency, Hz", `amplitude, ${unit || "sensor's unit"}`);
+  const svg = frame(title, width, "frequency, Hz", `amplitude, ${unit.replace("^2", "²") || "sensor's unit"}`);
   const across = ticks(low, high, high / low > 4000 || width < 400 ? [1] : [1, 2, 5]);
   const up = ticks(bottom, top, top / bottom > 100 ? [1] : [1, 2, 5]);
   grid(svg, width,
