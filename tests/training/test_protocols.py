@@ -14,7 +14,7 @@ class FakeBench:
         self.ran.append(recording.name)
         is_raised = np.arange(len(recording)) >= self.raised_at[recording.name]
         is_judged = np.arange(len(recording)) >= recording.learn_windows
-        return Alarms(recording, is_judged, is_raised, int(is_raised.any()))
+        return Alarms(recording, is_judged, is_raised, is_raised, int(is_raised.any()))
 
     def split_of(self, recording):
         return "unseen" if recording.name == "machine000" else "training"
