@@ -94,9 +94,13 @@ class Latch:
         return " ".join(level for level, one in self._levels.items() if one.is_raised).encode()
 
     def resume(self, state: bytes) -> None:
-        """An alert raised before a restart is not raised again, and can be cleared."""
+        """An alert raised before a restart is not raised again, and can be cleared.
+
+        What `Debounce` had raised, before an update, was an alarm.
+        """
+        raised = state.decode().replace("raised", "alarm").split()
         for level, latched in self._levels.items():
-            latched.is_raised = level in state.decode().split()
+            latched.is_raised = level in raised
 
 
 class _LatchedLevel:
