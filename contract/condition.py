@@ -83,11 +83,7 @@ class Condition:
         self._now_s, self._last_ns = 0.0, -1  # its own clock never goes back
         self._late: deque[tuple[float, Array]] = deque(maxlen=_MOST_LATE)
         self._novelty = _novelty_of(profile.learned)
-        self._slots = {
-            "spectrum": Slots(SPECTRUM_S),
-            "impulses": Slots(IMPULSES_S),
-            "level": Slots(LEVEL_S),
-        }
+        self._slots = _no_slots()
         self.parts = dict.fromkeys(PARTS, 0.0)
 
     def update(self, found: Detections, t_ns: int) -> Detections:
@@ -154,7 +150,7 @@ class Condition:
     def state(self) -> dict[str, Array]:
         """All that was seen since the profile was learned, and still counts."""
         arrays = {
-            "usual": self._usual,
+            "usual": self._usual.copy(),  # counted on in place
             "drift": self._drift,
             "age": np.array([self._age, self._now_s]),
             "late_s": np.array([at_s for at_s, _ in self._late]),
@@ -170,14 +166,14 @@ class Condition:
         """Go on as if no time had passed."""
         if state["usual"].shape != self._usual.shape or state["drift"].shape != self._drift.shape:
             raise ValueError(f"of {state['drift'].shape} bands, now {self._drift.shape}")
-        late = zip(state["late_s"].tolist(), state["late"].astype(np.int64), strict=True)
+        rows = state["late"].astype(np.int64).reshape(-1, len(self._usual))
+        late = list(zip(state["late_s"].tolist(), rows, strict=True))
         age, now_s = state["age"].tolist()
-        self._late = deque(late, maxlen=_MOST_LATE)
-        self._usual, self._drift = state["usual"].astype(np.int64), state["drift"]
-        self._age, self._now_s, self._last_ns = age, now_s, -1
-        if self._novelty is not None:
-            self._novelty.recent = state["recent"]
-        for part, slots in self._slots.items():
+        novelty = self._novelty
+        if novelty is not None and state["recent"].shape[1:] != novelty.recent.shape[1:]:
+            raise ValueError(f"rows of {state['recent'].shape}, now {novelty.recent.shape}")
+        of_parts = _no_slots()
+        for part, slots in of_parts.items():
             slots.resume(
                 {
                     name.removeprefix(f"{part}."): array
@@ -185,6 +181,21 @@ class Condition:
                     if name.startswith(f"{part}.")
                 }
             )
+        # all of it fits: a follower that is half of one machine and half of another judges neither
+        self._slots, self._late = of_parts, deque(late, maxlen=_MOST_LATE)
+        self._usual, self._drift = state["usual"].astype(np.int64), state["drift"]
+        self._age, self._now_s, self._last_ns = age, now_s, -1
+        if novelty is not None:
+            novelty.recent = state["recent"]
+
+
+def _no_slots() -> dict[str, Slots]:
+    """Of a machine that has just been learned."""
+    return {
+        "spectrum": Slots(SPECTRUM_S),
+        "impulses": Slots(IMPULSES_S),
+        "level": Slots(LEVEL_S),
+    }
 
 
 def _novelty_of(learned: Mapping[str, Array]) -> Novelty | None:
@@ -195,5 +206,6 @@ def _novelty_of(learned: Mapping[str, Array]) -> Novelty | None:
 
 def _crest_bin(crest: Floats) -> Array:
     """(...) int, which bin of the histogram each falls into."""
-    bins: Array = np.floor((crest - _CREST_LOW) / _CREST_STEP)
-    return np.clip(np.nan_to_num(bins), 0, _CREST_BINS - 1).astype(np.int64)
+    bins = np.nan_to_num(np.floor((crest - _CREST_LOW) / _CREST_STEP))
+    inside: Array = np.clip(bins, 0, _CREST_BINS - 1).astype(np.int64)
+    return inside
