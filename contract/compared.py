@@ -11,7 +11,7 @@ from contract.ops import spectrum
 from contract.ops.spectrum import Transform
 from contract.spec import Floats, Window
 
-MAX_HEALTHY = 16  # windows compared with; more are thinned out evenly
+MAX_HEALTHY = 12  # windows compared with; more are thinned out evenly
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,7 +36,7 @@ def explain(window: Window, healthy: Sequence[Floats], machine: Machine) -> Expl
     Args:
         window: that raised the alert; data (samples, channels) float32.
         healthy: windows of the same machine while it was healthy, each (samples, channels)
-            float32; those of another shape are left out, and more than 16 thinned out.
+            float32; those of another shape are left out, and more than 12 thinned out.
         machine: what is known of it; the more, the more precise.
 
     Returns:
@@ -54,8 +54,8 @@ def explain(window: Window, healthy: Sequence[Floats], machine: Machine) -> Expl
         said += [*_levels(seen), *_impulses(seen), *(() if found else _bands(seen))]
         if not said:
             said.append(
-                f"No level, burst or tone stands out against the {len(seen.healthy)} healthy "
-                "windows kept; what the detector saw is spread over the whole spectrum."
+                f"No level, burst or tone stands out against {len(seen.healthy)} healthy windows; "
+                "what the detector saw is spread over the whole spectrum."
             )
     else:
         said.append("There are no healthy windows to compare with.")
