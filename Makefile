@@ -28,7 +28,7 @@ train: setup ## train machine_condition on the data in $$VEDETTE_DATA (default .
 
 bundle: setup ## make bundles/machine_condition, the one that is shipped, anew
 	@rm -rf runs/machine_condition/bundle
-	@$(BIN)/vedette train machine_condition --out runs/machine_condition/bundle
+	@$(BIN)/vedette train machine_condition --all --out runs/machine_condition/bundle
 	@$(BIN)/vedette export runs/machine_condition/bundle
 
 bench: setup ## speed as ratios measured side by side, into benchmarks/results.md
