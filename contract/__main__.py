@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from contract import bearings
+from contract.bearings import Part
 
 _EXAMPLE = """example:
   vedette bearing 6205 --rpm 1797
@@ -15,7 +16,7 @@ _EXAMPLE = """example:
 
 exit codes: 0 done, 1 no such bearing, 2 wrong usage
 """
-_PARTS = {
+_PARTS: dict[Part, str] = {
     "outer": "BPFO, a fault of the outer race",
     "inner": "BPFI, a fault of the inner race",
     "ball": "2 x BSF, a fault of a rolling element",
