@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.messages import Alert, Reading
-from contract.policy import Debounce, EachWindow
+from contract.policy import Debounce, EachWindow, Latch
 from contract.spec import Detection
 
 HIGH, LOW, BETWEEN = 1.5, 0.1, 0.7  # the thresholds are 1.0 and 0.5
@@ -156,3 +156,157 @@ def test_every_window_stands_for_itself(windows):
         readings = policy.update(found, i)
         assert [reading.label for reading in readings] == [each.label for each in found]
         policy.resume(policy.state())
+
+
+LEVELS = ("notice", "alarm")
+CALM_S, COOLDOWN_S = 5.0, 7.0
+
+
+def latch():
+    return Latch(POINT, workload="w", calm_s=CALM_S, cooldown_s=COOLDOWN_S)
+
+
+def told(policy, scores, *, start_s=0, level="notice"):
+    """(second, level, state) of every message, one window a second."""
+    messages = []
+    for t_s, score in enumerate(scores, start=start_s):
+        found = () if score is None else (Detection("x", score=score, level=level),)
+        said = policy.update(found, t_s * 10**9)
+        messages += [(t_s, alert.level, alert.state) for alert in said]
+    return messages
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        pytest.param([LOW] * 20, [], id="healthy says nothing"),
+        pytest.param([BETWEEN] * 20, [], id="below the threshold is no hit"),
+        pytest.param([LOW, HIGH], [(1, "raised")], id="the first hit raises"),
+        pytest.param([1.0], [(0, "raised")], id="the threshold itself is a hit"),
+        pytest.param([HIGH] * 30, [(0, "raised")], id="a lasting state is told once"),
+        pytest.param([HIGH] + [LOW] * 5, [(0, "raised")], id="not calm for long enough"),
+        pytest.param([HIGH] + [LOW] * 6, [(0, "raised"), (6, "cleared")], id="calm: cleared"),
+        pytest.param([HIGH] + [BETWEEN] * 20, [(0, "raised")], id="between is not calm"),
+        pytest.param([HIGH] + [0.5] * 20, [(0, "raised")], id="the clear threshold is not"),
+        pytest.param(
+            [HIGH] + [LOW] * 4 + [BETWEEN] + [LOW] * 6,
+            [(0, "raised"), (11, "cleared")],
+            id="the calm starts anew",
+        ),
+        pytest.param(
+            [HIGH] + [LOW] * 6 + [HIGH] * 8,
+            [(0, "raised"), (6, "cleared"), (13, "raised")],
+            id="silent until the cooldown is over",
+        ),
+        pytest.param([None] * 20, [], id="nothing found, nothing said"),
+        pytest.param([HIGH] + [None] * 20 + [LOW], [(0, "raised")], id="a stop is no calm"),
+    ],
+)
+def test_each_level_is_latched(level, scores, expected):
+    """Calm is five seconds, the cooldown seven."""
+    wanted = [(t_s, level, state) for t_s, state in expected]
+    assert told(latch(), scores, level=level) == wanted
+
+
+def test_levels_know_nothing_of_each_other():
+    """Both may be said in one window; each from its own worst detection."""
+    policy = latch()
+    found = (
+        Detection("a", score=1.2, level="notice"),
+        Detection("b", score=3.0, level="notice"),
+        Detection("c", score=1.1, level="alarm"),
+    )
+    notice, alarm = policy.update(found, 0)
+    assert notice == Alert(
+        workload="w",
+        state="raised",
+        label="b",
+        score=3.0,
+        threshold=1.0,
+        hits=1,
+        of=1,
+        level="notice",
+    )
+    assert (alarm.level, alarm.label, alarm.score) == ("alarm", "c", 1.1)
+    for t_s in range(1, 20):
+        found = (
+            Detection("b", score=HIGH, level="notice"),
+            Detection("c", score=LOW, level="alarm"),
+        )
+        said = [(one.level, one.state) for one in policy.update(found, t_s * 10**9)]
+        assert said == ([("alarm", "cleared")] if t_s == 6 else [])
+
+
+def test_a_clock_that_goes_back_neither_clears_early_nor_hangs():
+    """How long it has been calm is counted on the new clock."""
+    policy = latch()
+    assert told(policy, [HIGH] + [LOW] * 3, start_s=1000) == [(1000, "notice", "raised")]
+    assert told(policy, [LOW] * 20, start_s=0) == [(5, "notice", "cleared")]
+
+
+def test_a_cooldown_on_a_clock_that_went_back_is_over():
+    """Or nothing would be said for as long as the old clock had run."""
+    policy = latch()
+    told(policy, [HIGH] + [LOW] * 6, start_s=10**6)
+    assert told(policy, [HIGH], start_s=0) == [(0, "notice", "raised")]
+
+
+def latched(scores):
+    """The docstring of `Latch` word for word, of one level, on a clock of whole seconds."""
+    messages, calm, quiet_until_s, is_raised = [], [], -1, False
+    for t_s, score in enumerate(scores):
+        if score is None:
+            continue
+        if is_raised:
+            calm = [*calm, t_s] if score < 0.5 else []
+            if calm and t_s - calm[0] >= CALM_S:
+                is_raised, calm, quiet_until_s = False, [], t_s + COOLDOWN_S
+                messages.append((t_s, "notice", "cleared"))
+        elif score >= 1.0 and t_s >= quiet_until_s:
+            is_raised = True
+            messages.append((t_s, "notice", "raised"))
+    return messages
+
+
+FINITE = SCORES.map(lambda scores: [s for s in scores if s is None or not math.isnan(s)])
+
+
+@given(FINITE)
+def test_a_latch_says_what_it_promises_and_nothing_else(scores):
+    """A pipeline refuses scores that are no numbers before any policy sees them."""
+    assert told(latch(), scores) == latched(scores)
+
+
+@given(FINITE, FINITE, st.sampled_from(LEVELS))
+def test_a_latch_after_a_restart_raises_nothing_twice_and_can_be_cleared(before, after, level):
+    """On a clock of its own."""
+    first, second = latch(), latch()
+    states = [state for _, _, state in told(first, before, level=level)]
+    second.resume(first.state())
+    assert second.state() == first.state()
+    calm = [LOW] * 10
+    states += [state for _, _, state in told(second, [*after, *calm], level=level)]
+    assert states == ["raised", "cleared"] * (len(states) // 2)
+
+
+def test_both_levels_are_kept_over_a_restart():
+    """And only those that are raised."""
+    for levels in ((), ("notice",), ("alarm",), LEVELS):
+        first, second = latch(), latch()
+        first.update(tuple(Detection("x", score=HIGH, level=level) for level in levels), 0)
+        second.resume(first.state())
+        again = tuple(Detection("x", score=HIGH, level=level) for level in LEVELS)
+        assert {one.level for one in second.update(again, 0)} == set(LEVELS) - set(levels)
+
+
+def test_what_an_earlier_version_had_raised_is_an_alarm_that_can_be_cleared():
+    """It knew one level, and its collector waits for the end of what it was told."""
+    old = Debounce(POINT, workload="w", k=1, n=1, cooldown_s=0.0)
+    calm, raised = latch(), latch()
+    calm.resume(old.state())
+    assert calm.state() == b""
+    old.update((Detection("x", score=HIGH),), 0)
+    raised.resume(old.state())
+    assert told(raised, [HIGH], level="alarm") == []
+    assert told(raised, [LOW] * 10, start_s=1, level="alarm") == [(6, "alarm", "cleared")]

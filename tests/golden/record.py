@@ -16,9 +16,11 @@ from contract.ops.simulate import RunToFailure
 from contract.spec import Array, OperatingPoint, Profile
 from edge.sources import open_source
 from edge.sources.replay import Config
+from training.watch import judged_by
 
 HERE = Path(__file__).parent
-RATE_HZ, SAMPLES, WINDOWS, LEARN = 12_800.0, 768, 24, 16
+RATE_HZ, SAMPLES, WINDOWS, LEARN = 12_800.0, 768, 36, 20
+HOP_S = 120.0  # so that the recording outlasts all that a condition looks back on
 SCALE = 1e-4  # g per count
 
 
@@ -27,19 +29,32 @@ def golden_file(name: str) -> Path:
     return HERE / f"{name}-r{workloads.load(name).revision}.npz"
 
 
-def play(recording: Path) -> tuple[Array, list[str]]:
-    """Scores and labels of the windows after learning; the network rebuilds half of everything."""
+def play(recording: Path) -> dict[str, Array]:
+    """What was said of the windows after learning; the network rebuilds half of everything.
+
+    Returns:
+        `scores` (labels, windows, levels) float64, `labels` and `levels` of the same shape; each
+        time another label is given ten times the weight of the others.
+    """
     workload = workloads.load(recording.stem.rpartition("-r")[0])
-    config = Config(path=str(recording), window_s=SAMPLES / RATE_HZ, hop_s=10.0, speed=0.0)
+    config = Config(path=str(recording), window_s=SAMPLES / RATE_HZ, hop_s=HOP_S, speed=0.0)
     windows = list(open_source(config, name="golden", base=HERE).windows())
     models = {stage.name: lambda rows: rows / 2 for stage in workload.stages if stage.input_shape}
     found, _ = fold(workload, models, windows)
     vectors = np.stack([[d.vector for d in of_window] for of_window in found[:LEARN]])
     assert workload.learn is not None
-    point = OperatingPoint(1.0, 1.0, "nothing", {}, dict.fromkeys(workload.labels, 1.0))
-    profile = Profile(point, workload.learn(vectors), "golden", LEARN)
-    judged = [workload.judge(of_window, profile)[0] for of_window in found[LEARN:]]
-    return np.array([d.score for d in judged]), [d.label for d in judged]
+    learned, later = workload.learn(vectors), range(LEARN, len(found))
+    judged = []
+    for emphasised in workload.labels:  # so that a part that moves cannot hide behind a higher one
+        scales = dict.fromkeys(workload.labels, 10.0) | {emphasised: 1.0}
+        point = OperatingPoint(1.0, 1.0, "nothing", {}, scales)
+        judge = judged_by(workload, Profile(point, learned, "golden", LEARN))
+        judged.append([judge(windows[i].t_ns, found[i]) for i in later])
+    return {
+        "scores": np.array([[[d.score for d in one] for one in by] for by in judged]),
+        "labels": np.array([[[d.label for d in one] for one in by] for by in judged]),
+        "levels": np.array([[[d.level for d in one] for one in by] for by in judged]),
+    }
 
 
 def record(name: str) -> Path:
@@ -51,8 +66,8 @@ def record(name: str) -> Path:
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder, file.name)
         np.savez_compressed(bare, **arrays)
-        scores, labels = play(bare)
-    np.savez_compressed(file, **arrays, scores=scores, labels=labels)
+        said = play(bare)
+    np.savez_compressed(file, **arrays, **said)
     return file
 
 
