@@ -34,7 +34,8 @@ def explain(window: Window, healthy: Sequence[Floats], machine: Machine) -> Expl
     """What changed, by how much, and what it matches.
 
     Args:
-        window: that raised the alert; data (samples, channels) float32.
+        window: that raised the alert; data (samples, channels) float32, of which all but severity
+            looks at the last 65,536 samples.
         healthy: windows of the same machine while it was healthy, each (samples, channels)
             float32; those of another shape are left out, and more than 12 thinned out.
         machine: what is known of it; the more, the more precise.

@@ -9,6 +9,7 @@ import vibration
 from vibration import window
 
 from contract.bearings import CATALOGUE, find
+from contract.compared import MAX_SAMPLES
 from contract.explain import MAX_POINTS, MAX_TEXT, explain
 from contract.machine import Machine
 from contract.ops.simulate import RunToFailure
@@ -330,14 +331,26 @@ def test_curves_for_a_picture_show_the_line_that_the_text_names():
     assert growth.max() > 10
 
 
+def test_of_a_long_window_the_end_is_enough():
+    rng = np.random.default_rng(0)
+    samples = 3 * MAX_SAMPLES
+    x = damaged(rng, "outer", height=1.0, samples=samples)
+    found = explain(window(x), healthy(rng, samples=samples, windows=3), KNOWN)
+    assert line_hz(found.text) == pytest.approx(107.36, rel=0.005)
+    points = len(found.spectra["frequency_hz"])
+    assert points * np.diff(found.spectra["frequency_hz"])[0] == pytest.approx(12_800, rel=0.01)
+    x[:-MAX_SAMPLES] = 0.0
+    assert explain(window(x), [], KNOWN).text == explain(window(x[-MAX_SAMPLES:]), [], KNOWN).text
+
+
 def test_a_picture_keeps_the_peaks_of_long_windows():
     rng = np.random.default_rng(0)
-    samples = 102_400
-    x = 0.01 * rng.normal(size=(samples, 1)) + sine(4321.0, 0.5, samples=samples)
+    samples = 64_000
+    x = 0.01 * rng.normal(size=(samples, 1)) + sine(4320.0, 0.5, samples=samples)
     curves = explain(window(x), [], Machine()).spectra
     assert len(curves["frequency_hz"]) <= MAX_POINTS
     assert curves["present"].max() == pytest.approx(0.5, rel=0.02)
-    assert curves["frequency_hz"][curves["present"].argmax()] == pytest.approx(4321, abs=20)
+    assert curves["frequency_hz"][curves["present"].argmax()] == pytest.approx(4320, abs=20)
 
 
 def test_the_text_stays_within_its_limit_and_ends_with_a_whole_sentence():
