@@ -46,6 +46,7 @@ _APART = 3.5  # noises, root mean square over the features: farther is another c
 _LEAST_MEMBERS = 5  # rows of a condition; fewer are a change of condition
 _ODD = 0.1  # share of the healthy rows, the oddest, that spread and covariance do without
 _LEAST_SPREAD = 0.005  # of a log level: a feature that stood still must not alarm at its first move
+_LEAST_VARIANCE = 1e-4  # in spreads squared: of windows that are all the same there is none
 _FARTHEST = 20.0  # spreads; more says nothing more, and one wild row must not rule the mean
 
 Learned = dict[str, Array]
@@ -160,7 +161,7 @@ def _fit(rows: Array) -> Learned:
     return {
         "centres": centres.astype(np.float32),
         "spread": (noise * scale).astype(np.float32),
-        "whiten": (vectors / np.sqrt(values)).astype(np.float32),
+        "whiten": (vectors / np.sqrt(np.maximum(values, _LEAST_VARIANCE))).astype(np.float32),
     }
 
 
