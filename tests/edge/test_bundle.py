@@ -337,15 +337,15 @@ TAMPERED = {
     "an array twice": (twins, "twice"),
     "an array of objects": (pickled, "objects"),
     "an array larger than the file": (giant, "says"),
-    "fewer labels": (lambda b: edit(b, lambda t: t["labels"].pop()), "2 labels.*3 of machine_con"),
+    "fewer labels": (lambda b: edit(b, lambda t: t["labels"].pop()), "3 labels.*4 of machine_con"),
     "other labels": (
         lambda b: edit(b, lambda t: t["labels"].reverse()),
-        "labels.*not the 3 of machine_condition",
+        "labels.*not the 4 of machine_condition",
     ),
     "clears above its threshold": (point(clear_threshold=1.1), "clears below 1.1, raises at 1.0"),
     "no scales": (point(scales={}), "operating point.*spectrum"),
     "a scale of zero": (
-        point(scales={"spectrum": 0.0, "impulses": 1.0, "level": 1.0}),
+        point(scales={"spectrum": 0.0, "impulses": 1.0, "level": 1.0, "novelty": 1.0}),
         "above 0.*spectrum",
     ),
     "batches of two": (

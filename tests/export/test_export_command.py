@@ -42,7 +42,8 @@ def test_the_manifest_says_where_it_comes_from(exported):
     )
     assert set(manifest["data"]) == {"simulated", "training", "validation", "test"}
     assert manifest["operating_point"]["threshold"] > manifest["operating_point"]["clear_threshold"]
-    assert set(manifest["operating_point"]["scales"]) == {"spectrum", "impulses", "level"}
+    assert set(manifest["operating_point"]["scales"]) == set(manifest["labels"])
+    assert len(manifest["labels"]) == 4
 
 
 def test_the_report_now_has_its_parity_page(exported):

@@ -30,3 +30,18 @@ def test_recordings_are_dealt_out_by_data_set():
     by_split = [{r.name for r in recordings([simulated], which, seed=3)} for which in SPLITS]
     assert [len(names) for names in by_split] == [3, 1, 1]
     assert set().union(*by_split) == {r.name for r in simulated.recordings}
+
+
+def test_where_all_are_used_nothing_is_kept_apart():
+    """The same groups are validated and tested on, so that figures can be compared; but learned
+    from are all."""
+    apart, used = split(NAMES, seed=0), split(NAMES, seed=0, uses_all=True)
+    assert used["training"] == NAMES
+    assert (used["validation"], used["test"]) == (apart["validation"], apart["test"])
+    simulated = simulate(5, seed=1)
+    names = {
+        which: {r.name for r in recordings([simulated], which, seed=3, uses_all=True)}
+        for which in SPLITS
+    }
+    assert names["training"] == {r.name for r in simulated.recordings}
+    assert len(names["validation"]) == len(names["test"]) == 1
