@@ -25,6 +25,7 @@ MAX_TONES = 2
 _WIDEST = 0.34  # of the spectrum, of a band that is demodulated: a third of it
 _NARROWEST_HZ = 1000.0
 _NEARER = 0.005  # of a frequency: by so much a fault must fit better than the shaft does
+_BESIDE = 0.05  # of the shaft's speed: how far off lines beside others may be to be its
 _SAME = 0.01  # of a frequency: two that are taken for one
 _ORDERS = 60  # multiples of the shaft's speed that are named
 _LOW_ORDERS = 10  # of them, where twice the healthy level is worth a sentence
@@ -267,9 +268,14 @@ def _fit(tone: Tone, seen: Compared, machine: Machine) -> _Fit | None:
     if nearest is None or shaft_hz is None:
         return None
     if (order := _order(tone, seen, shaft_hz)) is not None:
-        shaft_off = abs(tone.family.base.hz / (order * shaft_hz) - 1.0)
-        if shaft_off < abs(nearest.off) + _NEARER:
-            return None  # every machine has those
+        # every machine has lines there; blows at 3 times the speed and its multiples, with nothing
+        # at the speed itself between them, are not the shaft's
+        family = tone.family
+        has_speed = family.beside_hz is not None and abs(family.beside_hz / shaft_hz - 1) <= _BESIDE
+        is_row = tone.band is not None and family.is_row and order > 1 and not has_speed
+        shaft_off = abs(family.base.hz / (order * shaft_hz) - 1.0)
+        if shaft_off < abs(nearest.off) + (-_NEARER if is_row else _NEARER):
+            return None
     return nearest
 
 
@@ -284,7 +290,8 @@ def _match(tone: Tone, seen: Compared, machine: Machine) -> str | None:
         frequency = f"{_PARTS[fit.part]} frequency of bearing {fit.bearing} {at_speed}"
         percent = 100 * abs(fit.off)
         if percent < 0.95:
-            return f"matches {frequency} within {max(percent, 0.1):.1f} %"
+            also = "" if order is None else f"; {order} {_X} shaft speed is as near"
+            return f"matches {frequency} within {max(percent, 0.1):.1f} %{also}"
         side = "above" if fit.off > 0 else "below"
         return f"{percent:.1f} % {side} {frequency}, as slip or another speed can make it"
     if order is None:
