@@ -55,7 +55,7 @@ def _life(rows: Floats, hop_s: float, *, hours: float, seed: int) -> Iterator[Fl
     """Vectors (channels, d) of one moment after the other."""
     rng = np.random.default_rng(seed)
     count = len(rows)
-    block = max(round(_BLOCK_S / hop_s), 1)
+    block = min(max(round(_BLOCK_S / hop_s), 1), count)
     drift = _smooth(rows, max(2 * block, count // 4))
     rest = rows - drift
     at, direction, speed = count - 1.0, -1.0, 1.0
