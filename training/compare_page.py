@@ -112,14 +112,15 @@ def trade(results: Sequence[Result]) -> Markup:
     """Median first alarm over the share of false ones."""
     with drawing(height=4.2) as (_, axes, made):
         axis = axes[0, 0]
-        for result in results:
+        for i, result in enumerate(results):
             measured = result.measured
             at = (100 * (measured["false_share"] or 0.0), 100 * (measured["first_alarm"] or 0.0))
             colour = {FEATURES[0].name: BLUE, FEATURES[1].name: ORANGE}.get(result.features, RED)
             axis.plot(*at, "o", color=colour, ms=5)
-            axis.annotate(result.name, at, xytext=(4, 3), textcoords="offset points", fontsize=7)
+            beside = (4, 3 if i % 2 else -9)  # names of neighbours would lie on one another
+            axis.annotate(result.name, at, xytext=beside, textcoords="offset points", fontsize=7)
         for colour, name in ((BLUE, FEATURES[0].name), (ORANGE, FEATURES[1].name)):
-            axis.plot([], [], "o", color=colour, label=f"{name} features")
+            axis.plot([], [], "o", color=colour, label=f"features: {name}")
         axis.plot([], [], "o", color=RED, label="shipped detector")
         axis.set(
             xlabel="in alarm between 15 and 30 % of life, % of windows",
@@ -156,7 +157,7 @@ def picture(recording: Recording, results: Sequence[Result], which: int) -> Mark
             column = columns.index(result.features) if result.features in columns else 0
             axis = axes[1 + names.index(result.name), column]
             _novelty(axis, life, result.told[which])
-            _frame(axis, recording, f"{result.name}, {result.features} features")
+            _frame(axis, recording, f"{result.name}, features: {result.features}")
         for axis in axes[-1]:
             axis.set_xlabel("% of life")
         handles, labels = axes[1, 0].get_legend_handles_labels()
