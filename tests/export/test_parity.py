@@ -14,6 +14,7 @@ POINT = OperatingPoint(1.0, 0.8, "", {})
 SIMPLE = replace(
     WORKLOAD,
     learn=None,
+    follow=None,
     judge=lambda found, _profile: found,
     tolerances={"error": 0.1, "hits": 0.05},
 )
