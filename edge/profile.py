@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -167,8 +168,8 @@ class ProfileMemory:
             arrays = npz.read(path)
             model_id, windows = str(arrays.pop("model_id")), int(arrays.pop("windows"))
             shape = tuple(arrays.pop("shape").tolist())
-            if not all(np.isfinite(array).all() for array in arrays.values()):
-                raise ValueError("numbers that are not finite")
+            followed = _part(arrays, "followed.")
+            _refuse_not_finite(a for n, a in arrays.items() if not n.startswith("followed."))
         except (OSError, ValueError, TypeError, KeyError) as error:
             _put_aside(path, "refused", f"unreadable ({error})")
             return
@@ -181,9 +182,9 @@ class ProfileMemory:
             self._vectors = list(arrays["vectors"])[: self.learn_windows - 1]
         else:
             self._set(_part(arrays, "learned."), windows=windows)
-            followed = _part(arrays, "followed.")
             if self.follower is not None and followed:
                 try:
+                    _refuse_not_finite(followed.values())
                     self.follower.resume(followed)
                 except (KeyError, ValueError, TypeError) as error:
                     log.warning("profile %s: what was followed is unreadable (%s)", path, error)
@@ -191,6 +192,12 @@ class ProfileMemory:
 
 def _part(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:
     return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+
+
+def _refuse_not_finite(arrays: Iterable[Array]) -> None:
+    """Every score would be NaN from then on."""
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError("numbers that are not finite")
 
 
 def _aside(path: Path, name: str) -> Path:
