@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,16 @@ from contract.machine import Machine
 from contract.manifest import GOLDEN, MANIFEST, Manifest, ModelFile, Tensor
 from contract.messages import Address, Encoded
 from contract.shelf import Shelf
-from contract.spec import Detection, Floats, OperatingPoint, Profile, SignalSpec, Stage, Window
+from contract.spec import (
+    Array,
+    Detection,
+    Floats,
+    OperatingPoint,
+    Profile,
+    SignalSpec,
+    Stage,
+    Window,
+)
 from contract.spec import Workload as WorkloadSpec
 from edge.recorder import Recorder
 
@@ -144,6 +153,25 @@ def toy_workload(*, learns: bool = True) -> WorkloadSpec:
         learn=learn if learns else None,
         learn_windows=3,
     )
+
+
+class RunningSum:
+    """A follower that adds up what was judged."""
+
+    def __init__(self, _profile: Profile) -> None:
+        self.total = 0.0
+        self.seen_ns: list[int] = []
+
+    def update(self, found: tuple[Detection, ...], t_ns: int) -> tuple[Detection, ...]:
+        self.seen_ns.append(t_ns)
+        self.total += sum(detection.score for detection in found)
+        return (Detection("sum", score=self.total, level="notice"),)
+
+    def state(self) -> dict[str, Array]:
+        return {"total": np.array([self.total])}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        (self.total,) = state["total"].tolist()
 
 
 def tiny_bundle(path: Path, *, gain: float = 0.0, windows: int = 2) -> Path:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import POINT, FakeEngine, toy_workload, window
+from fakes import POINT, FakeEngine, RunningSum, toy_workload, window
 
 from contract.spec import Detection
 from edge.errors import OutputError
@@ -113,6 +113,59 @@ def test_a_score_that_is_no_number_is_told():
         made(flat(value))
     with pytest.raises(OutputError, match="the scores"):
         made(flat(1.0))
+
+
+def following(**changes):
+    """The toy with a follower that adds up; it has learned that 2 is healthy."""
+    toy = replace(toy_workload(), follow=RunningSum, **changes)
+    made = Pipeline(toy, {"second": FakeEngine()}, ProfileMemory(toy, "m", POINT, learn_windows=3))
+    for value in (1.0, 2.0, 3.0):
+        assert made(flat(value)) == ()
+    return made
+
+
+def test_what_is_judged_is_followed_over_time():
+    """By the windows' own clock; what the follower says is what is found."""
+    made = following()
+    totals = []
+    for i, value in enumerate((2.0, 5.0, 4.0)):
+        (found,) = made(replace(flat(value), t_ns=i * 7))
+        totals.append((found.label, found.score, found.level))
+    assert totals == [("sum", 0.0, "notice"), ("sum", 3.0, "notice"), ("sum", 5.0, "notice")]
+    assert made.memory.follower.seen_ns == [0, 7, 14]
+
+
+def test_what_is_not_judged_is_not_followed():
+    """A machine that stands still."""
+    toy = toy_workload()
+    made = following(judge=lambda found, p: toy.judge(found, p) if found[0].vector[0] else ())
+    made(flat(5.0))
+    assert made(flat(0.0)) == ()
+    assert len(made.memory.follower.seen_ns) == 1
+    (found,) = made(flat(4.0))
+    assert found.score == 5.0
+
+
+def test_a_sum_that_is_no_number_is_told():
+    """Of the follower's scores too."""
+    made = following()
+    made.memory.follower.total = float("inf")
+    with pytest.raises(OutputError, match="the scores"):
+        made(flat(1.0))
+
+
+def test_findings_can_be_taken_without_their_window():
+    """They are learned from and judged the same as if their stages had run here."""
+    whole, taken = following(), following()
+    for i, value in enumerate((2.0, 5.0, 4.0)):
+        found = (Detection("mean", vector=np.float32([value])),)
+        (one,), (other,) = whole(replace(flat(value), t_ns=i)), taken.take(found, i)
+        assert (one.label, one.score) == (other.label, other.score)
+    toy = toy_workload()
+    learning = Pipeline(toy, {}, ProfileMemory(toy, "m", POINT, learn_windows=3))
+    for value in (1.0, 2.0, 3.0):
+        assert learning.take((Detection("mean", vector=np.float32([value])),), 0) == ()
+    assert learning.memory.profile.learned["centre"] == pytest.approx(2.0)
 
 
 def test_without_rows_the_engine_is_not_asked():

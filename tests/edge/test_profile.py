@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import POINT, toy_workload
+from fakes import POINT, RunningSum, toy_workload
 
 from contract.spec import Detection
 from edge.profile import ProfileMemory
@@ -187,3 +188,107 @@ def test_a_workload_that_learns_nothing_has_its_profile_at_once(path):
     assert made.profile is not None
     assert made.learn_windows == 0
     assert not path.exists()
+
+
+FOLLOWED = replace(toy_workload(), follow=RunningSum)
+
+
+def following(path, *, model_id="one"):
+    return ProfileMemory(FOLLOWED, model_id, POINT, learn_windows=3, path=path)
+
+
+def test_there_is_a_follower_as_soon_as_the_profile_is_learned(path):
+    """It belongs to that profile."""
+    made = following(path)
+    assert made.follower is None
+    learn(made, [1.0, 2.0, 3.0])
+    assert made.follower.total == 0.0
+    assert memory(path).follower is None, "this workload has none"
+
+
+def test_what_was_followed_is_there_after_a_restart(path):
+    """What only time has taught: the profile does not change, so it is saved with it again."""
+    made = following(path)
+    learn(made, [1.0, 2.0, 3.0])
+    made.follower.total = 4.5
+    made.save()
+    again = following(path)
+    assert again.follower.total == 4.5
+    np.testing.assert_allclose(again.profile.learned["centre"], [[2.0]])
+    assert (again.gathered, again.profile.windows) == (3, 3)
+
+
+def test_what_was_followed_is_saved_from_time_to_time_and_not_with_every_window(path, monkeypatch):
+    """An SD card wears out; a power cut may cost what was seen since."""
+    monkeypatch.setattr("edge.profile._FOLLOWED_S", 1e6)
+    made = following(path)
+    learn(made, [1.0, 2.0, 3.0])
+    made.follower.total = 4.5
+    made.save_again()
+    assert following(path).follower.total == 0.0
+    monkeypatch.setattr("edge.profile._FOLLOWED_S", 0.0)
+    made.save()  # from now on it is due at once
+    made.follower.total = 6.0
+    made.save_again()
+    assert following(path).follower.total == 6.0
+
+
+def test_on_the_way_back_to_a_model_what_was_followed_with_it_goes_on(path):
+    """Each model's own."""
+    first = following(path)
+    learn(first, [1.0, 2.0, 3.0])
+    first.follower.total = 4.5
+    first.save()
+    learn(following(path, model_id="two"), [7.0, 8.0, 9.0])
+    assert following(path).follower.total == 4.5
+    assert following(path, model_id="two").follower.total == 0.0
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda a: a.update({"followed.total": np.zeros((2, 2))}), id="shape"),
+        pytest.param(lambda a: a.update({"followed.total": np.array(1.0)}), id="no array"),
+        pytest.param(lambda a: a.update({"followed.total": np.array([np.nan])}), id="nan"),
+        pytest.param(lambda a: a.update({"followed.total": np.array(["x"])}), id="text"),
+        pytest.param(
+            lambda a: a.update({"followed.other": a.pop("followed.total")}), id="another name"
+        ),
+    ],
+)
+def test_what_was_followed_and_makes_no_sense_costs_not_what_was_learned(path, spoil, caplog):
+    """To learn again, on a machine that may be sick by now, would be worse than to follow anew."""
+    made = following(path)
+    learn(made, [1.0, 2.0, 3.0])
+    made.follower.total = 4.5
+    made.save()
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    spoil(arrays)
+    np.savez(path, **arrays)
+    again = following(path)
+    np.testing.assert_allclose(again.profile.learned["centre"], [[2.0]])
+    assert again.follower.total == 0.0
+    assert "what was followed is unreadable" in caplog.text
+    again.save()
+    assert following(path).follower.total == 0.0
+
+
+def test_a_profile_from_before_anything_was_followed_is_taken(path):
+    """Of an earlier version of the same model."""
+    learn(memory(path), [1.0, 2.0, 3.0])
+    again = following(path)
+    assert (again.gathered, again.follower.total) == (3, 0.0)
+
+
+def test_what_was_followed_is_kept_for_a_disk_that_takes_nothing_now(tmp_path, monkeypatch):
+    """And saved when it does."""
+    monkeypatch.setattr("edge.profile._RETRY_S", 0.0)
+    path = tmp_path / "gone" / "p.profile.npz"
+    made = following(path)
+    learn(made, [1.0, 2.0, 3.0])
+    made.follower.total = 4.5
+    made.save()
+    path.parent.mkdir()
+    made.save_again()
+    assert following(path).follower.total == 4.5
