@@ -48,7 +48,8 @@ def watch(bundle: Bundle, recording: Recording) -> Watched:
         bundle.workload,
         bundle.model_id,
         bundle.manifest.operating_point,
-        learn_windows=sum(1 + len(recording.between(i)) for i in range(recording.learn_windows)),
+        learn_windows=sum(1 + len(recording.between(i)) for i in range(recording.learn_windows))
+        + len(recording.learned_after()),
     )
     pipeline = Pipeline(bundle.workload, bundle.engines, memory)
     times: list[int] = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from contract.messages import Alert
 from contract.spec import Detection, Floats, OperatingPoint, Workload
-from training.watch import Seen, judged_by, learn, moments
+from training.watch import Seen, judged_by, learn, learned_moments
 
 _BLOCK_S = 600.0
 _SLOWEST = 10.0  # times the learning period for one run through the drift
@@ -46,7 +46,7 @@ def alerts(
 
 def _learned(seen: Seen) -> tuple[list[int], Floats]:
     """Times, and vectors (moments, channels, d), of the learning period."""
-    of_period = [one for i in range(seen.recording.learn_windows) for one in moments(seen, i)]
+    of_period = list(learned_moments(seen))
     rows = [np.stack([d.vector for d in found if d.vector is not None]) for _, found in of_period]
     return [t_ns for t_ns, _ in of_period], np.stack(rows)
 

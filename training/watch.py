@@ -104,7 +104,7 @@ def judge(
     judge_one = judged_by(workload, profile)
     windows = 0 if workload.learn is None else seen.recording.learn_windows
     judged = tuple(
-        worst(judge_one(t_ns, found) for t_ns, found in moments(seen, i)) if kept[i] else ()
+        worst(judge_one(t_ns, found) for t_ns, found in judged_moments(seen, i)) if kept[i] else ()
         for i in range(windows, len(seen.found))
     )
     return Watched(seen, ((),) * windows + judged)
@@ -116,15 +116,24 @@ def learn(workload: Workload, seen: Seen, point: OperatingPoint) -> Profile:
         return Profile(point, {}, "training", 0)
     vectors = [
         np.stack([d.vector for d in found if d.vector is not None])
-        for i in range(seen.recording.learn_windows)
-        for _, found in moments(seen, i)
+        for _, found in learned_moments(seen)
     ]
     return Profile(point, workload.learn(np.stack(vectors)), "training", len(vectors))
 
 
-def moments(seen: Seen, i: int) -> Iterator[tuple[int, Detections]]:
-    """Time and findings of window `i`, after those of the moments before it."""
-    yield from seen.recording.between(i)
+def learned_moments(seen: Seen) -> Iterator[tuple[int, Detections]]:
+    """Time and findings of every moment of the learning period."""
+    recording = seen.recording
+    for i in range(recording.learn_windows):
+        yield from recording.between(i)
+        yield seen.t_ns[i], seen.found[i]
+    yield from recording.learned_after()
+
+
+def judged_moments(seen: Seen, i: int) -> Iterator[tuple[int, Detections]]:
+    """Time and findings of window `i`, after those of the moments before it not learned from."""
+    skipped = len(seen.recording.learned_after()) if i == seen.recording.learn_windows else 0
+    yield from seen.recording.between(i)[skipped:]
     yield seen.t_ns[i], seen.found[i]
 
 

@@ -39,6 +39,7 @@ class Recording:
         window: the window of a number from 0 to `len(life) - 1`.
         between: what the data set kept of the moments after the window before one and before that
             one, where it did not keep their samples: (t_ns, what the last stage would have found).
+        learn_until_ns: a device also learns from these moments up to here.
     """
 
     name: str
@@ -49,9 +50,17 @@ class Recording:
     digest: str
     window: Callable[[int], Window]
     between: Callable[[int], Sequence[tuple[int, Detections]]] = lambda _: ()
+    learn_until_ns: int = -1
 
     def __len__(self) -> int:
         return len(self.life)
+
+    def learned_after(self) -> Sequence[tuple[int, Detections]]:
+        """The moments after the last window learned from that are learned from too."""
+        if self.learn_windows >= len(self):
+            return ()
+        after = self.between(self.learn_windows)
+        return [one for one in after if one[0] <= self.learn_until_ns]
 
     def windows(self) -> Iterator[Window]:
         """All windows in order."""

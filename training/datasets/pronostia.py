@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contract.lives import LEARN_SHARE, healthy_start
+from contract.lives import LEARN_SHARE, healthy_start, learned_until
 from contract.spec import Array, Detections, Window
 from contract.workloads.machine_condition import partly_known
 from training.datasets import DataError, DataSet, Recording
@@ -85,6 +85,7 @@ def _read(file: Path, learn_share: float) -> Recording:
         digest=hashlib.sha256(raw).hexdigest(),
         window=partial(_window, file.stem, life),
         between=between.__getitem__,
+        learn_until_ns=_t_ns(life, learned_until(total, share=learn_share)),
     )
 
 
@@ -119,9 +120,10 @@ def _between(file: Path, life: dict[str, Array]) -> list[list[tuple[int, Detecti
                     continue
                 crest = np.array([float(row[f"{axis}_crest"]) for axis in "hv"], np.float32)
                 level = np.array([float(row[f"{axis}_b0_1k"]) for axis in "hv"], np.float32)
-                t_ns = int((number - 1) * float(life["interval_s"]) * 1e9)
+                if not (np.isfinite(crest + level).all() and crest.min() > 0):
+                    continue  # a dead channel: on a device such a window is refused
                 known = partly_known(np.log(crest), np.log(np.maximum(level, _SILENT)))
-                found[at].append((t_ns, known))
+                found[at].append((_t_ns(life, number), known))
     except (OSError, EOFError, zlib.error, KeyError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{file}: {error}; fix: copy this file again") from None
     return found
@@ -129,6 +131,10 @@ def _between(file: Path, life: dict[str, Array]) -> list[list[tuple[int, Detecti
 
 def _window(name: str, life: dict[str, Array], i: int) -> Window:
     """Kept snapshot `i` of a bearing, in g."""
-    t_s = (int(life["index"][i]) - 1) * float(life["interval_s"])
     data = life["acc"][i].astype(np.float32) * np.float32(life["scale"])
-    return Window(name, i, int(t_s * 1e9), 0, data, float(life["fs"]))
+    return Window(name, i, _t_ns(life, life["index"][i]), 0, data, float(life["fs"]))
+
+
+def _t_ns(life: dict[str, Array], number: float) -> int:
+    """When the snapshot of a number was taken."""
+    return int((float(number) - 1.0) * float(life["interval_s"]) * 1e9)

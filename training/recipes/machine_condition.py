@@ -30,7 +30,7 @@ from training.datasets import DataSet, Recording
 from training.datasets.synthetic import run_to_failure as simulated
 from training.protocols import LEARN_SHARES
 from training.recipes import Examples, Recipe, StageRecipe
-from training.watch import Seen, Watched, judge, learn, moments
+from training.watch import Seen, Watched, judge, judged_moments, learn
 
 _MACHINES = 10  # simulated ones, about as many as there are real bearings to learn from
 _MARGIN = 1.05  # on what healthy machines have shown: those not met yet may show a little more
@@ -169,11 +169,13 @@ def healthy_parts(one: Seen) -> dict[str, float]:
     is_early = one.recording.life <= (one.recording.onset or metrics.FALSE_SPAN[1])
     for share in LEARN_SHARES:
         count = int((one.recording.life <= share).sum())
-        again = replace(one, recording=replace(one.recording, learn_windows=max(count, 2)))
+        until_ns = int(share * one.t_ns[-1])
+        shorter = replace(one.recording, learn_windows=max(count, 2), learn_until_ns=until_ns)
+        again = replace(one, recording=shorter)
         profile = learn(WORKLOAD, again, unscaled)
         condition = Condition(profile)
         for i in range(again.recording.learn_windows, int(is_early.sum())):
-            for t_ns, found in moments(again, i):
+            for t_ns, found in judged_moments(again, i):
                 if judged := WORKLOAD.judge(found, profile):
                     condition.update(judged, t_ns)
                     most = {part: max(most[part], condition.parts[part]) for part in PARTS}
