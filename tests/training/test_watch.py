@@ -8,7 +8,7 @@ from fakes import POINT, RunningSum, toy_workload
 
 from contract.spec import Detection, Window
 from training.datasets import Recording
-from training.watch import judge, judged_by, learn, moments, see, worst
+from training.watch import judge, judged_by, judged_moments, learn, see, worst
 
 LEARN = 3
 
@@ -17,7 +17,7 @@ def found(value):
     return (Detection("mean", vector=np.float32([value])),)
 
 
-def recording(values, between=None):
+def recording(values, between=None, learn_until_ns=-1):
     """A window of ten equal samples for each value, ten seconds apart."""
     life = (np.arange(1, len(values) + 1) / len(values)).astype(np.float32)
 
@@ -27,7 +27,9 @@ def recording(values, between=None):
 
     between = between or {}
     kept = {i: tuple((t_ns, found(value)) for t_ns, value in rows) for i, rows in between.items()}
-    return Recording("m", "made", life, LEARN, None, "", window, lambda i: kept.get(i, ()))
+    return Recording(
+        "m", "made", life, LEARN, None, "", window, lambda i: kept.get(i, ()), learn_until_ns
+    )
 
 
 TOY = toy_workload()
@@ -35,8 +37,8 @@ FOLLOWED = replace(TOY, follow=RunningSum)
 MODELS = {"second": lambda rows: rows}
 
 
-def seen(values, between=None):
-    return see(TOY, MODELS, recording(values, between))
+def seen(values, between=None, learn_until_ns=-1):
+    return see(TOY, MODELS, recording(values, between, learn_until_ns))
 
 
 def test_the_first_windows_are_learned_from_and_the_others_judged():
@@ -52,9 +54,22 @@ def test_what_lies_between_is_learned_from_too():
     assert profile.learned["centre"].item() == pytest.approx((1 + 2 + 3 + 8 + 6 + 4) / 6)
 
 
+def test_learning_lasts_until_its_time_and_not_until_the_last_kept_window():
+    """What was learned from is not judged; what comes after it, is."""
+    between = {3: [(21, 10.0), (22, 12.0), (23, 5.0), (24, 3.0)]}
+    values = [2.0, 2.0, 2.0, 6.0, 2.0]
+    whole = seen(values, between, learn_until_ns=22)
+    profile = learn(TOY, whole, POINT)
+    assert profile.windows == 5
+    assert profile.learned["centre"].item() == pytest.approx(28 / 5)
+    assert [t_ns for t_ns, _ in judged_moments(whole, 3)] == [23, 24, 30 * 10**9]
+    assert judge(TOY, whole, POINT).scores[3] == pytest.approx(28 / 5 - 3.0)
+    assert learn(TOY, seen(values, between), POINT).windows == 3
+
+
 def test_what_lies_between_comes_before_its_window():
     whole = seen([1.0] * 5, {4: [(31 * 10**9, 5.0), (35 * 10**9, 6.0)]})
-    at = [t_ns for t_ns, _ in moments(whole, 4)]
+    at = [t_ns for t_ns, _ in judged_moments(whole, 4)]
     assert at == [31 * 10**9, 35 * 10**9, 40 * 10**9]
 
 
