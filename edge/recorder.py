@@ -38,6 +38,7 @@ class Recorder:
             shelf: keeps the evidence.
         """
         self.lost = 0
+        self._why = ""  # evidence cannot be kept just now
         self._machine = machine
         self._address = address
         self._shelf = shelf
@@ -95,12 +96,17 @@ class Recorder:
                     trend=trend,
                 )
             )
-            return self._shelf.put(raw)
+            digest = self._shelf.put(raw)
         except OSError as error:
             why = error.strerror or str(error)
         except ValueError as error:
             why = str(error)
-        log.error("%s: an alert goes without evidence: %s", self._address.pipeline, why)
+        else:
+            self._why = ""
+            return digest
+        if why != self._why:  # once, not with every alert while a disk is full; all are counted
+            log.error("%s: alerts go without evidence: %s", self._address.pipeline, why)
+        self._why = why
         return None
 
 

@@ -240,7 +240,7 @@ def test_a_disk_that_takes_nothing_costs_the_evidence_and_not_the_alert(
     assert raised["evidence"] is None
     assert raised["text"].startswith("Compared with 16")
     assert run.watcher.health().evidence_lost == 1
-    assert "an alert goes without evidence: Not a directory" in caplog.text
+    assert "alerts go without evidence: Not a directory" in caplog.text
 
 
 def test_evidence_too_large_to_be_fetched_is_not_kept(tmp_path, monkeypatch, caplog):
