@@ -145,7 +145,9 @@ def distance(found: Detections, profile: Profile) -> Detections:
         return ()
     moved = vectors - centre
     bands = moved[:, :, :N_BANDS] / spread[:, :, :N_BANDS]
-    nearest = int(np.square(np.clip(bands, -6, 6)).sum(axis=(1, 2)).argmin())
+    # where no bands were measured, what was measured has to do
+    seen = bands if np.isfinite(bands).all() else moved[:, :, N_BANDS:]
+    nearest = int(np.square(np.clip(seen, -6, 6)).sum(axis=(1, 2)).argmin())
     rows = np.concatenate([bands[nearest], moved[nearest, :, N_BANDS:]], axis=1)
     return tuple(
         Detection(d.label, vector=row.astype(np.float32))

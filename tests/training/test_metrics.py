@@ -9,7 +9,6 @@ from contract.spec import Detection, OperatingPoint
 from contract.workloads.machine_condition import WORKLOAD
 from training.datasets import Recording
 from training.metrics import Alarms, auroc, replay, run_to_failure, sqnr_db
-from training.thresholds import silent_threshold
 from training.watch import Seen, Watched
 
 
@@ -124,13 +123,3 @@ def test_an_alarm_without_a_notice_is_a_message_too():
 DEBOUNCED = dataclasses.replace(
     WORKLOAD, policy=partial(Debounce, workload="machine_condition", k=4, n=6, cooldown_s=600.0)
 )
-
-
-def test_the_silent_threshold_is_the_lowest_that_raises_nothing():
-    one = watched([0.1, 0.2] * 10 + [0.9] + [0.1, 0.2] * 10)  # one burst never makes an alarm
-    assert silent_threshold(DEBOUNCED, [one]) == pytest.approx(0.9)
-    lasting = watched([0.1] * 10 + [0.7] * 10 + [5.0])
-    threshold = silent_threshold(DEBOUNCED, [lasting])
-    point = OperatingPoint(threshold, threshold, "", {})
-    assert replay(DEBOUNCED, lasting, point).times_raised == 0
-    assert threshold == pytest.approx(5.0)

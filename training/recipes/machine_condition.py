@@ -24,7 +24,7 @@ import numpy as np
 from contract.condition import PARTS, Condition
 from contract.spec import Array, Floats, OperatingPoint
 from contract.workloads.machine_condition import WORKLOAD
-from training import datasets, features, metrics, thresholds
+from training import datasets, features, metrics
 from training.augment import tilt_and_jitter
 from training.datasets import DataSet, Recording
 from training.datasets.synthetic import run_to_failure as simulated
@@ -34,6 +34,7 @@ from training.watch import Seen, Watched, judge, judged_moments, learn
 
 _MACHINES = 10  # simulated ones, about as many as there are real bearings to learn from
 _MARGIN = 1.02  # on what healthy machines have shown: those not met yet may show a little more
+_CLEAR = 0.8  # far enough below the threshold not to flicker
 _LEFT_OUT = {"spectrum": 0, "impulses": 1, "level": 0, "novelty": 0}  # machines
 # Run-in and load alone may double a level; 8 dB is what maintenance manuals call a serious change.
 _FLOORS = {"spectrum": 1.0, "impulses": 0.1, "level": float(np.log(2.5)), "novelty": 1.0}
@@ -145,7 +146,7 @@ def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
         part: max(values[-1 - min(_LEFT_OUT[part], len(values) - 1)] * _MARGIN, _FLOORS[part])
         for part, values in ranked.items()
     }
-    point = OperatingPoint(1.0, thresholds.CLEAR, "", {}, scales)
+    point = OperatingPoint(1.0, _CLEAR, "", {}, scales)
     told = [metrics.replay(WORKLOAD, judge(WORKLOAD, one, point), point) for one in seen]
     rates = metrics.run_to_failure(told)
     return OperatingPoint(
