@@ -3,10 +3,10 @@
 Damage lasts; bursts, run-in and load steps pass or are slow. So four figures are followed, each
 over its own time, the first three of the worst channel:
 
-- `spectrum`: how far 40 % of the bands have moved for most of the last 20 minutes, in units of
+- `spectrum`: how far 40 % of the bands have moved for most of the last quarter of an hour, in units of
   their healthy spread. The healthy state follows slow drift at half the speed of a running mean:
   ever slower, so that what it may follow grows with the logarithm of the machine's age only.
-- `impulses`: in what share of the last half hour the signal was more impulsive than 95 % of all
+- `impulses`: in what share of the last 45 minutes the signal was more impulsive than 95 % of all
   that went before (an on-line conformal test: Vovk et al., Algorithmic Learning in a Random World,
   2005), counting only what is 5 % more impulsive than usual.
 - `level`: rise of the level below 1 kHz, the range of ISO 20816, over the last two minutes.
@@ -30,7 +30,7 @@ from contract.slots import SLOT_S, Slots
 from contract.spec import Array, Detection, Detections, Floats, Profile
 
 PARTS = ("spectrum", "impulses", "level", "novelty")
-SPECTRUM_S, IMPULSES_S, LEVEL_S = 1200.0, 1800.0, 120.0
+SPECTRUM_S, IMPULSES_S, LEVEL_S = 900.0, 2700.0, 120.0
 _LATE_S = 600.0  # so old must an impulse be before it counts as usual
 _MOST_LATE = 6000  # windows, where they come fast
 _DRIFT = 2.0  # times slower than a running mean
