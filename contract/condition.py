@@ -38,6 +38,7 @@ _FASTEST = 2.0  # spreads that one window may pull at the healthy state
 _BORNE_OUT = 2.0
 _BANDS_MOVED = 0.4
 _USUAL = 0.95
+_ENOUGH = 60  # slots: among fewer a handful of impulses may be chance
 _LEAST_CREST = 0.05  # nepers
 _CREST_LOW, _CREST_STEP, _CREST_BINS = -2.0, 0.01, 600  # nepers from the healthy median
 
@@ -133,7 +134,7 @@ class Condition:
         bins = _crest_bin(crest)
         slots = self._slots["impulses"]
         slots.add(self._now_s, (bins > limit).astype(np.float32))
-        share = slots.values.sum(axis=0) / len(slots.values)
+        share = slots.values.sum(axis=0) / max(len(slots.values), _ENOUGH)
         self.parts["impulses"] = float(share.max() * slots.full)
         self._late.append((self._now_s, bins))
         while self._late[0][0] <= self._now_s - _LATE_S or len(self._late) == _MOST_LATE:
