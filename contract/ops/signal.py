@@ -46,6 +46,7 @@ def log_bands(x: Floats, *, n_bands: int, octaves: int) -> Floats:
     Raises:
         ValueError: too few samples for so many bands.
     """
+    _check_enough(x.shape[0] // 2, n_bands)
     return log_bands_of(power(x), n_bands=n_bands, octaves=octaves)
 
 
@@ -75,8 +76,7 @@ def log_bands_of(lines: Floats, *, n_bands: int, octaves: int) -> Floats:
         octaves: how far down from the Nyquist frequency they reach.
     """
     bins = lines.shape[1]
-    if bins < n_bands:
-        raise ValueError(f"{2 * bins} samples are too few for {n_bands} bands; need {2 * n_bands}")
+    _check_enough(bins, n_bands)
     edges = _band_edges(bins, n_bands, octaves)
     return _log_rms(np.add.reduceat(lines[:, : edges[-1]], edges[:-1], axis=1))
 
@@ -94,6 +94,11 @@ def log_level_below(lines: Floats, *, rate_hz: float, limit_hz: float) -> Floats
     """
     count = int(limit_hz / rate_hz * 2 * lines.shape[1])
     return _log_rms(lines[:, : max(count, 1)].sum(axis=1))
+
+
+def _check_enough(bins: int, n_bands: int) -> None:
+    if bins < n_bands:
+        raise ValueError(f"{2 * bins} samples are too few for {n_bands} bands; need {2 * n_bands}")
 
 
 def _log_rms(power_in: Floats) -> Floats:
