@@ -3,8 +3,8 @@
 Damage lasts; bursts, run-in and load steps pass or are slow. So four figures are followed, each
 over its own time, the first three of the worst channel:
 
-- `spectrum`: how far 40 % of the bands have moved for most of the last quarter of an hour, in units of
-  their healthy spread. The healthy state follows slow drift at half the speed of a running mean:
+- `spectrum`: how far 40 % of the bands have moved for most of the last quarter of an hour, in units
+  of their healthy spread. The healthy state follows slow drift at half the speed of a running mean:
   ever slower, so that what it may follow grows with the logarithm of the machine's age only.
 - `impulses`: in what share of the last 45 minutes the signal was more impulsive than 95 % of all
   that went before (an on-line conformal test: Vovk et al., Algorithmic Learning in a Random World,
