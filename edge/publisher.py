@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _MAX_BACKOFF_S = 60.0
 _ANNOUNCED_AT_ONCE = 64
 _UNANSWERED = 512
+_SILENT_S = 1.0  # without an acknowledgement, before those who listen alone are told
 _MAX_SCORES = 1024
 _GOODBYE_S = 1.0
 _TURN_S = 0.5  # of the loop, when nothing happens
@@ -98,6 +99,7 @@ class Publisher:
         self._id_of: dict[int, str] = {}  # by packet number, until the broker has answered
         self._newest = 0  # the highest number sent
         self._announced: set[int] = set()  # sent once beside the books
+        self._finished_s = time.monotonic()  # when the collector last acknowledged
         self._old_seq = 0  # rows up to it were put before this connection was made
         self.is_connected = False
         self.progress_ns = time.monotonic_ns()
@@ -203,6 +205,8 @@ class Publisher:
     def _finish(self) -> None:
         """Delete what the collector has stored."""
         ids, self._acknowledged = self._acknowledged, []
+        if ids:
+            self._finished_s = time.monotonic()
         self._outbox.done(self._in_flight.acknowledged(ids))
 
     def _drain(self, client: paho.Client) -> None:
@@ -241,6 +245,8 @@ class Publisher:
         They are not in the books: their turn comes when others are acknowledged.
         """
         if len(self._id_of) > _UNANSWERED:  # the broker is stuck as well
+            return
+        if time.monotonic() - self._finished_s < _SILENT_S:  # their turn will come at once
             return
         for row in self._outbox.waiting(after=self._newest, limit=_ANNOUNCED_AT_ONCE):
             self._id_of[client.publish(row.topic, row.payload, qos=1).mid] = row.id
