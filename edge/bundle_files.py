@@ -65,7 +65,7 @@ def read(path: Path) -> Files:
         if actual != sha256:
             raise BundleError(
                 f"{folder / name}: SHA-256 is {actual[:12]}..., the manifest says "
-                f"{sha256[:12]}...; fix: copy the bundle again"
+                f"{sha256[:12]!r}; fix: copy the bundle again"
             )
     return Files(folder, manifest, raw)
 
