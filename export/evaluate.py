@@ -98,6 +98,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
     try:
         dataset = _open(asked.data, compare=bool(asked.compare))
         bundle, about = None, {}
+        if asked.leave_one_out and not dataset.recordings:
+            raise DataError(f"{asked.data}: no lives to leave out; fix: without --leave-one-out")
         if asked.leave_one_out:
             about = {"engine": "float, everything made again without each recording"}
         elif dataset.needs_bundle or asked.bundle or asked.compare:

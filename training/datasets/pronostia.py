@@ -17,6 +17,7 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
     files = sorted(folder.glob("bearing*.npz"))
     if not files:
         raise DataError(f"{folder}: no bearing*.npz in it; fix: copy the data set there again")
-    lives = {share: tuple(_read(f, share) for f in files) for share in (learn_share, *LEARN_SHARES)}
+    by_share = [_read(file, (learn_share, *LEARN_SHARES)) for file in files]
+    lives = {share: tuple(one[share] for one in by_share) for share in by_share[0]}
     return DataSet(
         name="pronostia",
         recordings=lives[learn_share],
@@ -64,8 +66,11 @@ def open_folder(folder: Path, *, learn_share: float = LEARN_SHARE) -> DataSet:
     )
 
 
-def _read(file: Path, learn_share: float) -> Recording:
-    """One bearing's life; the whole file is read so that damage shows before anything starts."""
+def _read(file: Path, learn_shares: Sequence[float]) -> dict[float, Recording]:
+    """One bearing's life by the share of it that is learned from.
+
+    The whole file is read, so that damage shows before anything starts.
+    """
     try:
         raw = file.read_bytes()
         with np.load(io.BytesIO(raw)) as archive:
@@ -76,17 +81,20 @@ def _read(file: Path, learn_share: float) -> Recording:
         raise DataError(f"{file}: {why}; fix: copy this file again") from None
     index, total = life["index"].astype(np.int64), int(life["n_total"])
     between = _between(file.with_name(f"{file.stem}_features.csv.gz"), life)
-    return Recording(
-        name=file.stem,
-        dataset="pronostia",
-        life=(index / total).astype(np.float32),
-        learn_windows=healthy_start(index, total, share=learn_share),
-        onset=None,
-        digest=hashlib.sha256(raw).hexdigest(),
-        window=partial(_window, file.stem, life),
-        between=between.__getitem__,
-        learn_until_ns=_t_ns(life, learned_until(total, share=learn_share)),
-    )
+    return {
+        share: Recording(
+            name=file.stem,
+            dataset="pronostia",
+            life=(index / total).astype(np.float32),
+            learn_windows=healthy_start(index, total, share=share),
+            onset=None,
+            digest=hashlib.sha256(raw).hexdigest(),
+            window=partial(_window, file.stem, life),
+            between=between.__getitem__,
+            learn_until_ns=_t_ns(life, learned_until(total, share=share)),
+        )
+        for share in learn_shares
+    }
 
 
 def _check(life: dict[str, Array]) -> None:
