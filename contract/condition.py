@@ -10,11 +10,13 @@ over its own time, the first three of the worst channel:
   that went before (an on-line conformal test: Vovk et al., Algorithmic Learning in a Random World,
   2005), counting only what is 5 % more impulsive than usual.
 - `level`: rise of the level below 1 kHz, the range of ISO 20816, over the last two minutes.
-- `novelty`: how far the last windows are from the healthy state in this machine's own measure
+- `novelty`: how far the bands of the last windows are from healthy in this machine's own measure
   (`contract.novelty`): quick, for what happens suddenly to a machine that ran steadily.
 
-A *notice* needs one of them; impulses must be borne out by the spectrum. An *alarm* needs two: the
-level borne out by any other, or impulses in a changed spectrum.
+A *notice* needs one of them; impulses must be borne out by the spectrum, and a minute of nothing but
+impulses bears out novelty by the machine's own threshold, which alone is too low: run-in moves some
+healthy machines by several times as much. An *alarm* needs two: the level borne out by any other, or
+impulses in a changed spectrum.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _BANDS_MOVED = 0.4
 _USUAL = 0.95
 _ENOUGH = 60  # slots: among fewer a handful of impulses may be chance
 _LEAST_CREST = 0.05  # nepers
+_RUNNING = 6  # slots without a pause
 _CREST_LOW, _CREST_STEP, _CREST_BINS = -2.0, 0.01, 600  # nepers from the healthy median
 
 
@@ -96,11 +99,14 @@ class Condition:
         self._last_ns = t_ns
         self._see_spectrum(rows[:, :-2])
         if self._novelty is not None and np.isfinite(rows).all():
-            self.parts["novelty"] = self._novelty.score(rows[:, :-1].ravel())
+            self.parts["novelty"] = self._novelty.score(rows[:, :-2].ravel())
         self._see_impulses(rows[:, -2])
         self._see_level(rows[:, -1])
         by = {part: self.parts[part] / self._scales[part] for part in PARTS}
-        notices = by | {"impulses": min(by["impulses"], _BORNE_OUT * by["spectrum"])}
+        notices = by | {
+            "impulses": min(by["impulses"], _BORNE_OUT * by["spectrum"]),
+            "novelty": max(by["novelty"], min(self.parts["novelty"], self._running())),
+        }
         label = max(notices, key=lambda part: notices[part])
         changed = max(by["spectrum"], by["novelty"])
         alarms = {
@@ -140,6 +146,11 @@ class Condition:
         while self._late[0][0] <= self._now_s - _LATE_S or len(self._late) == _MOST_LATE:
             _, old = self._late.popleft()
             self._usual[np.arange(len(old)), old] += 1
+
+    def _running(self) -> float:
+        """How many of the last slots were impulsive for the most part, on the worst channel."""
+        last = self._slots["impulses"].values[-_RUNNING:]
+        return float((last > 0.5).sum(axis=0).max()) / _RUNNING
 
     def _see_level(self, level: Floats) -> None:
         slots = self._slots["level"]

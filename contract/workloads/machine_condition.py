@@ -96,13 +96,13 @@ def healthy_baseline(vectors: Floats) -> dict[str, Array]:
     Returns:
         `centre` and `spread`, (conditions, channels, N_BANDS + 2) float32, the spread as standard
         deviation; `crest_counts`, see `contract.condition`; and what `contract.novelty` learned of
-        bands in spreads and crest, its names behind `novelty_`, where there were enough windows.
+        bands in spreads, its names behind `novelty_`, where there were enough windows.
     """
     loudest = vectors[:, :, -1].max(axis=1)
     vectors = vectors[loudest >= np.quantile(loudest, 0.9) - _STOPPED]
     measured = np.isfinite(vectors).all(axis=(1, 2))
     whole = vectors[measured]
-    labels = novelty.conditions(whole[:, :, :-1].reshape(len(whole), -1))
+    labels = novelty.conditions(whole[:, :, :N_BANDS].reshape(len(whole), -1))
     if len(whole) < len(vectors) and labels.any():
         vectors = whole
     inside = [vectors[labels == k] for k in range(labels.max() + 1)] if labels.any() else [vectors]
@@ -111,8 +111,7 @@ def healthy_baseline(vectors: Floats) -> dict[str, Array]:
         [_spread(rows, centre) for rows, centre in zip(inside, centres, strict=True)]
     )
     crest = [rows[:, :, -2] - c[:, -2] for rows, c in zip(inside, centres, strict=True)]
-    away = (whole - centres[labels])[:, :, :-1]
-    away[:, :, :N_BANDS] /= spreads[labels][:, :, :N_BANDS]
+    away = ((whole - centres[labels]) / spreads[labels])[:, :, :N_BANDS]
     own = novelty.learn(away.reshape(len(away), -1)) if len(away) >= novelty.LEAST_ROWS else {}
     return {
         "centre": centres.astype(np.float32),
@@ -157,7 +156,7 @@ def distance(found: Detections, profile: Profile) -> Detections:
 
 WORKLOAD = Workload(
     name="machine_condition",
-    revision=2,
+    revision=3,
     input=SignalSpec(
         min_rate_hz=500.0,
         min_samples=512,
