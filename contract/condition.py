@@ -13,10 +13,10 @@ over its own time, the first three of the worst channel:
 - `novelty`: how far the bands of the last windows are from healthy in this machine's own measure
   (`contract.novelty`): quick, for what happens suddenly to a machine that ran steadily.
 
-A *notice* needs one of them; impulses must be borne out by the spectrum, and a minute of nothing but
-impulses bears out novelty by the machine's own threshold, which alone is too low: run-in moves some
-healthy machines by several times as much. An *alarm* needs two: the level borne out by any other, or
-impulses in a changed spectrum.
+A *notice* needs one of them; impulses must be borne out by the spectrum. A minute of nothing but
+impulses in turn bears out novelty by the machine's own threshold, which alone is too low: run-in
+moves some healthy machines several times as far. An *alarm* needs two: the level borne out by any
+other, or impulses in a changed spectrum.
 """
 
 from __future__ import annotations

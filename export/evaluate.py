@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from contract import workloads
 from contract.manifest import MANIFEST
+from contract.spec import OperatingPoint, Workload
 from edge.bundle import Bundle
 from edge.errors import VedetteError
 from export import device
-from training import datasets, recipes, surrogates
+from training import datasets, recipes, trade_page
 from training.datasets import DataError, DataSet, Recording
 from training.datasets.synthetic import run_to_failure as simulated
 from training.leave_one_out import LeaveOneOut
-from training.metrics import Alarms, replay
-from training.protocols import Bench, Row
+from training.protocols import SURROGATE_HOURS, Bench, Row
 from training.splits import SPLITS
-from training.watch import Seen, Watched, judge
+from training.trade_off import Trade
+from training.watch import Seen, Watched
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -35,6 +37,7 @@ _CHECKOUT = Path(__file__).resolve().parents[1]
 _EXAMPLE = """example:
   vedette evaluate machine_condition --data data/pronostia
   vedette evaluate machine_condition --data data/pronostia --engine onnx --json
+  vedette evaluate machine_condition --data data/pronostia --leave-one-out --out trade-off.html
   vedette evaluate machine_condition --data data/pronostia --compare all --out compared.html
 
 exit codes: 0 done, 1 failed, 2 wrong usage
@@ -66,7 +69,13 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         metavar="all|NAME,...",
         help="the published novelty methods too: one table on this data set",
     )
-    add("--out", type=Path, metavar="FILE.html", help="with --compare: the picture of every life")
+    add(
+        "--out",
+        type=Path,
+        metavar="FILE.html",
+        help="a page: with --compare the picture of every life, else, for runs to failure, what "
+        "other thresholds would give: early against silent",
+    )
     add(
         "--leave-one-out",
         action="store_true",
@@ -82,8 +91,6 @@ def _asked(verb: str, argv: Sequence[str]) -> argparse.Namespace:
     asked = parser.parse_args(argv)
     if asked.name not in workloads.names():
         parser.error(f"no workload {asked.name!r}; known: {', '.join(workloads.names())}")
-    if asked.out and not asked.compare:
-        parser.error("--out is for --compare")
     if asked.leave_one_out and (asked.bundle or asked.engine or asked.compare):
         parser.error("--leave-one-out makes its own models; leave the other options out")
     return asked
@@ -97,26 +104,25 @@ def main(verb: str, argv: Sequence[str]) -> int:
 
     try:
         dataset = _open(asked.data, compare=bool(asked.compare))
-        bundle, about = None, {}
         if asked.leave_one_out and not dataset.recordings:
             raise DataError(f"{asked.data}: no lives to leave out; fix: without --leave-one-out")
-        if asked.leave_one_out:
-            about = {"engine": "float, everything made again without each recording"}
-        elif dataset.needs_bundle or asked.bundle or asked.compare:
-            folder = asked.bundle or _default_bundle(asked.name)
-            bundle = Bundle.open(folder, asked.engine)
-            if bundle.workload.name != asked.name:
-                raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
-            about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
+        bundle, about = None, {"engine": "float, everything made again without each recording"}
+        if not asked.leave_one_out:
+            bundle, about = _bundle(asked, dataset)
         if asked.compare:
             return _compare(bundle, dataset, asked)
         found = evaluate(bundle, dataset, left_out=asked.name if asked.leave_one_out else None)
+        if asked.out and not found.trades:
+            raise DataError(f"{asked.data}: no runs to failure to draw; fix: without --out")
     except (DataError, VedetteError, OSError) as error:
         return fail(verb, error)
     except KeyboardInterrupt:
         return fail(verb, f"interrupted; fix: run vedette {verb} again")
     _show(found, dataset)
     say("  ".join(f"{metric} {value:.4g}" for metric, value in found.metrics.items()))
+    if asked.out:
+        _draw(found, dataset, asked.out, about, command=" ".join(["vedette", verb, *argv]))
+        say(f"early against silent, at other thresholds: {asked.out}")
     if asked.json:
         print_json(
             {
@@ -125,10 +131,38 @@ def main(verb: str, argv: Sequence[str]) -> int:
                 "metrics": found.metrics,
                 **about,
                 "recordings": found.rows,
+                "trade_off": [dataclasses.asdict(one) for one in found.trades],
                 "seconds": round(found.seconds, 3),
             }
         )
     return 0
+
+
+def _draw(
+    found: Evaluation, dataset: DataSet, file: Path, about: Mapping[str, str], *, command: str
+) -> None:
+    trade_page.write(
+        file,
+        found.trades,
+        dataset=dataset.name,
+        judged_by=about.get("bundle", about["engine"]),
+        recordings=len(found.rows),
+        hours=SURROGATE_HOURS,
+        command=command,
+        seconds=found.seconds,
+    )
+
+
+def _bundle(asked: argparse.Namespace, dataset: DataSet) -> tuple[Bundle | None, dict[str, str]]:
+    """The bundle that is measured, and what is said of it; none where the data set needs none."""
+    if not (dataset.needs_bundle or asked.bundle or asked.compare):
+        return None, {}
+    folder = asked.bundle or _default_bundle(asked.name)
+    bundle = Bundle.open(folder, asked.engine)
+    if bundle.workload.name != asked.name:
+        raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
+    about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
+    return bundle, about
 
 
 def _open(data: Path, *, compare: bool) -> DataSet:
@@ -157,11 +191,13 @@ class Evaluation:
     Attributes:
         metrics: of the data set's own protocol.
         rows: one for each recording, all with the same keys.
+        trades: what other thresholds would have given; empty where the protocol tries none.
         seconds: it took.
     """
 
     metrics: dict[str, float]
     rows: tuple[Row, ...]
+    trades: tuple[Trade, ...]
     seconds: float
 
 
@@ -182,7 +218,7 @@ def evaluate(bundle: Bundle | None, dataset: DataSet, *, left_out: str | None = 
             workload, recipe = workloads.load(left_out), recipes.load(left_out)
             bench = LeaveOneOut(workload, recipe, dataset, seed=0, shown=bench)
         measured = dataset.measure(bench)
-    return Evaluation(measured.metrics, measured.rows, time.monotonic() - start)
+    return Evaluation(measured.metrics, measured.rows, measured.trades, time.monotonic() - start)
 
 
 @dataclass(frozen=True)
@@ -199,34 +235,28 @@ class _Bench:
     bars: Progress
     name: str
 
-    def watch(self, recording: Recording) -> Watched:
-        """A recording through the bundle as on a device."""
-        assert self.bundle is not None, "a data set whose protocol runs recordings needs a bundle"
-        return device.watch(self.bundle, recording)
-
-    def alarms(self, recording: Recording) -> Alarms:
-        """As `watch`, and what the policy says."""
-        watched = self.watch(recording)
-        assert self.bundle is not None
-        return replay(self.bundle.workload, watched, self.bundle.manifest.operating_point)
+    @property
+    def workload(self) -> Workload:
+        """What watches."""
+        return self._bundle.workload
 
     def see(self, recording: Recording) -> Seen:
         """What the stages find in a recording, through the bundle's engine."""
-        assert self.bundle is not None
-        engines = {self.bundle.engine: self.bundle.engines}
-        return device.see(self.bundle.workload, engines, recording)[self.bundle.engine]
+        engines = {self._bundle.engine: self._bundle.engines}
+        return device.see(self.workload, engines, recording)[self._bundle.engine]
 
-    def told(self, seen: Seen) -> Alarms:
-        """What judge and policy make of it."""
-        assert self.bundle is not None
-        workload, point = self.bundle.workload, self.bundle.manifest.operating_point
-        return replay(workload, judge(workload, seen, point), point)
+    def watch(self, recording: Recording) -> Watched:
+        """A recording through the bundle as on a device."""
+        return device.watch(self._bundle, recording)
 
-    def surrogates(self, seen: Seen, *, hours: float, seed: int) -> int:
-        """Alerts over healthy hours made of a recording's learning period."""
-        assert self.bundle is not None
-        workload, point = self.bundle.workload, self.bundle.manifest.operating_point
-        return surrogates.alerts(workload, seen, point, hours=hours, seed=seed)
+    def point(self, _recording: Recording) -> OperatingPoint:
+        """The bundle's own."""
+        return self._bundle.manifest.operating_point
+
+    @property
+    def _bundle(self) -> Bundle:
+        assert self.bundle is not None, "a data set whose protocol runs recordings needs a bundle"
+        return self.bundle
 
     def split_of(self, recording: Recording) -> str:
         """Where the recording was when the bundle was made."""

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from contract.spec import Array
-from training import compare
+from training import compare, page
 from training.compare import FEATURES, Result, Told
 from training.datasets import Recording
 from training.figures import BLUE, GREEN, ORANGE, RED, drawing
@@ -73,12 +72,10 @@ def write(
         command: what the person typed.
         seconds: the comparison took.
     """
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
-    )
     recordings = [told.recording for told in results[0].told]
-    html = environment.get_template("compare.html").render(
+    return page.write(
+        file,
+        "compare.html",
         dataset=dataset,
         created=f"{dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M} UTC",
         recordings=len(recordings),
@@ -92,9 +89,6 @@ def write(
         clip=f"{CLIP:g}",
         command=command,
     )
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(html, encoding="utf-8")
-    return temporary.replace(file)
 
 
 def notes(results: Sequence[Result]) -> list[str]:

@@ -16,13 +16,14 @@ from training.metrics import Alarms
 from training.watch import Watched
 
 BLUE, ORANGE, RED, GREY, GREEN = "#1f6f8b", "#d9822b", "#c0392b", "#9aa7b3", "#2e8b57"
+INK = "#445260"
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#9aa7b3",
-    "axes.labelcolor": "#445260",
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
     "axes.grid": True,

@@ -12,9 +12,7 @@ from typing import TypeVar
 
 from contract.fold import Model
 from contract.spec import OperatingPoint, Workload
-from training import surrogates
 from training.datasets import DataSet, Recording
-from training.metrics import Alarms, replay
 from training.protocols import Bench
 from training.recipes import Recipe
 from training.watch import Seen, Watched, judge, see
@@ -23,7 +21,11 @@ T = TypeVar("T")
 
 
 class LeaveOneOut:
-    """A `training.protocols.Bench` for one data set; the float model, not int8."""
+    """A `training.protocols.Bench` for one data set; the float model, not int8.
+
+    Attributes:
+        workload: what watches.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class LeaveOneOut:
             shown: shows a person whose turn it is.
         """
         self._shown = shown
-        self._workload = workload
+        self.workload = workload
         self._recipe = recipe
         self._recordings = dataset.recordings
         # of a root without data a recipe makes all it learns from
@@ -61,28 +63,18 @@ class LeaveOneOut:
         """What the stages find in a recording, with models made without it."""
         others = [one for one in self._recordings if one.name != recording.name]
         models = self._train([*others, *self._simulated])
-        seen = [see(self._workload, models, one) for one in (*others, *self._simulated)]
+        seen = [see(self.workload, models, one) for one in (*others, *self._simulated)]
         self._points[recording.name] = self._recipe.operating_point(seen)
-        return see(self._workload, models, recording)
+        return see(self.workload, models, recording)
 
     def watch(self, recording: Recording) -> Watched:
         """A recording judged by a point chosen without it."""
         seen = self.see(recording)
-        return judge(self._workload, seen, self._points[recording.name])
+        return judge(self.workload, seen, self.point(recording))
 
-    def told(self, seen: Seen) -> Alarms:
-        """What judge and policy make of a recording that was seen."""
-        point = self._points[seen.recording.name]
-        return replay(self._workload, judge(self._workload, seen, point), point)
-
-    def alarms(self, recording: Recording) -> Alarms:
-        """As `watch`, and what the workload's policy says."""
-        return self.told(self.see(recording))
-
-    def surrogates(self, seen: Seen, *, hours: float, seed: int) -> int:
-        """Alerts over healthy hours made of a recording's learning period."""
-        point = self._points[seen.recording.name]
-        return surrogates.alerts(self._workload, seen, point, hours=hours, seed=seed)
+    def point(self, recording: Recording) -> OperatingPoint:
+        """What was chosen when it was seen."""
+        return self._points[recording.name]
 
     def split_of(self, _recording: Recording) -> str:
         """Each was left out."""
@@ -92,7 +84,7 @@ class LeaveOneOut:
         from training import backend, loop
 
         models = {}
-        for stage in self._workload.stages:
+        for stage in self.workload.stages:
             if stage.input_shape is None:
                 continue
             recipe = self._recipe.stages[stage.name]

@@ -53,6 +53,11 @@ class Alarms:
         """Fraction of life at the first alert; None: never."""
         return float(self.recording.life[self.is_raised.argmax()]) if self.times_raised else None
 
+    def has_false_start(self, level: Level) -> bool:
+        """Whether there was an alert between 15 and 30 % of life; `notice`: of any level."""
+        on = self.is_alarm if level == "alarm" else self.is_raised
+        return bool((on & self.is_judged & healthy_for_sure(self.recording.life)).any())
+
     @property
     def false_alarm_share(self) -> float:
         """Share of the judged windows in alarm between 15 and 30 % of life; 0.0 without any."""
@@ -133,17 +138,16 @@ def run_to_failure(alarms: Sequence[Alarms]) -> dict[str, float]:
     healthy = np.concatenate([a.is_raised[s] for a, s in zip(alarms, spans, strict=True)])
     last = np.concatenate([a.is_raised[a.recording.life > LAST_SPAN] for a in alarms])
     first = [
-        1.0 if a.first_alarm is None or a.false_alarm_share > 0 else a.first_alarm for a in alarms
+        1.0 if a.first_alarm is None or a.has_false_start("notice") else a.first_alarm
+        for a in alarms
     ]
     return {
         "bearings": len(alarms),
         "found": sum(a.times_raised > 0 for a in alarms),
         "median_first_alarm_fraction": float(np.median(first)),
         "false_alarm_share_15_30": float(healthy.mean()) if healthy.size else 0.0,
-        "bearings_with_false_alarm": sum(a.false_alarm_share > 0.0 for a in alarms),
+        "bearings_with_false_alarm": sum(a.has_false_start("notice") for a in alarms),
         "alarm_level_found": sum(bool(a.is_alarm.any()) for a in alarms),
-        "alarm_level_false_bearings": sum(
-            bool(a.is_alarm[s].any()) for a, s in zip(alarms, spans, strict=True)
-        ),
+        "alarm_level_false_bearings": sum(a.has_false_start("alarm") for a in alarms),
         "alarm_share_last_5": float(last.mean()) if last.size else 0.0,
     }

@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from training.metrics import run_to_failure
+from training import trade_off
+from training.metrics import replay, run_to_failure
+from training.trade_off import Trade
+from training.watch import judge
 
 if TYPE_CHECKING:
+    from contract.spec import OperatingPoint, Workload
     from training.datasets import Recording
     from training.metrics import Alarms
     from training.watch import Seen, Watched
@@ -26,10 +30,12 @@ class Measured:
     Attributes:
         metrics: by name.
         rows: one for each recording, all with the same keys; they head the columns of the table.
+        trades: what other thresholds would have given; empty where the protocol tries none.
     """
 
     metrics: dict[str, float]
     rows: tuple[Row, ...]
+    trades: tuple[Trade, ...] = ()
 
 
 class Bench(Protocol):
@@ -38,24 +44,21 @@ class Bench(Protocol):
     Training does not know that code (`edge`), so whoever evaluates hands it in.
     """
 
-    def watch(self, recording: Recording) -> Watched:
-        """A recording through the bundle as on a device: learn first, then judge."""
-        ...
-
-    def alarms(self, recording: Recording) -> Alarms:
-        """As `watch`, and what the workload's policy says."""
+    @property
+    def workload(self) -> Workload:
+        """What watches."""
         ...
 
     def see(self, recording: Recording) -> Seen:
         """What the stages find in a recording, through the bundle's engine."""
         ...
 
-    def told(self, seen: Seen) -> Alarms:
-        """As `alarms`, for a recording whose stages were run."""
+    def watch(self, recording: Recording) -> Watched:
+        """A recording through the bundle as on a device: learn first, then judge."""
         ...
 
-    def surrogates(self, seen: Seen, *, hours: float, seed: int) -> int:
-        """Alerts over healthy hours made of a recording's learning period."""
+    def point(self, recording: Recording) -> OperatingPoint:
+        """What a recording that was seen or watched is judged by."""
         ...
 
     def split_of(self, recording: Recording) -> str:
@@ -79,7 +82,10 @@ def over_lives(
         measure: alarms of every recording -> metrics.
         bench: runs them.
     """
-    alarms = [bench.alarms(one) for one in bench.each(recordings, lambda one: one.name)]
+    alarms = [
+        replay(bench.workload, bench.watch(one), bench.point(one))
+        for one in bench.each(recordings, lambda one: one.name)
+    ]
     return Measured(measure(alarms), tuple(_row(one, bench) for one in alarms))
 
 
@@ -101,7 +107,7 @@ def early_and_silent(lives: Mapping[float, Sequence[Recording]], bench: Bench) -
 
     A message between 15 and 30 % of life counts as found at 1.0. Everything is also reported for
     learning periods of 10, 15 and 20 % of life. Silence is measured again on surrogate healthy
-    lives, many times longer than the real ones.
+    lives, many times longer than the real ones, and all that once more at other thresholds.
 
     Args:
         lives: the same recordings by the share of life that is learned from; the first of them is
@@ -110,17 +116,24 @@ def early_and_silent(lives: Mapping[float, Sequence[Recording]], bench: Bench) -
     """
     first, *_ = lives
     alarms: dict[float, list[Alarms]] = {share: [] for share in lives}
-    episodes = 0
+    tried: list[trade_off.Tried] = []
     hours = SURROGATE_HOURS / len(lives[first])
     for number, recording in enumerate(bench.each(lives[first], lambda one: one.name)):
-        seen = bench.see(recording)
+        seen, point = bench.see(recording), bench.point(recording)
         for share, recordings in lives.items():
-            alarms[share].append(bench.told(replace(seen, recording=recordings[number])))
-        episodes += bench.surrogates(seen, hours=hours, seed=number)
+            watched = judge(bench.workload, replace(seen, recording=recordings[number]), point)
+            alarms[share].append(replay(bench.workload, watched, point))
+            if share == first:
+                again = trade_off.at_other_margins(
+                    bench.workload, watched, seen, point, hours=hours, seed=number
+                )
+                tried.append(again)
+    trades = trade_off.over_lives(tried, hours=SURROGATE_HOURS)
+    episodes = next(one.episodes for one in trades if one.margin == 1.0 and one.level == "notice")
     metrics = run_to_failure(alarms[first])
     metrics["surrogate_hours"] = SURROGATE_HOURS
     metrics["surrogate_episodes_per_100h"] = 100.0 * episodes / SURROGATE_HOURS
     for share in LEARN_SHARES:
         of_share = run_to_failure(alarms[share])
         metrics |= {f"{name}_at_{share:.0%}"[:-1]: value for name, value in of_share.items()}
-    return Measured(metrics, tuple(_row(one, bench) for one in alarms[first]))
+    return Measured(metrics, tuple(_row(one, bench) for one in alarms[first]), trades)

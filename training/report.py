@@ -7,17 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from contract.fold import Model
 from contract.spec import OperatingPoint, Workload
-from training import explain, figures, metrics
+from training import explain, figures, metrics, page
 from training.run import REPORT, Run
 from training.watch import Watched
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _PARITY = re.compile(r"(<!-- parity -->).*?(<!-- /parity -->)", re.DOTALL)
 _WORST = 6  # mistakes shown
 _EXPLAINED = 200  # rows looked at; more change nothing that can be seen
@@ -66,8 +64,7 @@ def write(
         *(_attention(stage, models[stage], watched) for stage in models),
         *(_mistakes(stage, watched) for stage in models),
     ]
-    html = _environment().get_template("report.html").render(run=run, sections=sections)
-    return _replace(folder / REPORT, html)
+    return page.write(folder / REPORT, "report.html", run=run, sections=sections)
 
 
 def add_parity(folder: Path, fragment: Markup) -> None:
@@ -80,18 +77,7 @@ def add_parity(folder: Path, fragment: Markup) -> None:
     file = folder / REPORT
     if file.exists():
         html = file.read_text(encoding="utf-8")
-        _replace(file, _PARITY.sub(lambda found: f"{found[1]}{fragment}{found[2]}", html))
-
-
-def _environment() -> jinja2.Environment:
-    loader = jinja2.FileSystemLoader(_TEMPLATES)
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-
-
-def _replace(file: Path, html: str) -> Path:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(html, encoding="utf-8")
-    return temporary.replace(file)
+        page.replace(file, _PARITY.sub(lambda found: f"{found[1]}{fragment}{found[2]}", html))
 
 
 def _summary(run: Run) -> Section:

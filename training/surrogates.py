@@ -7,12 +7,13 @@ seen then, run through forth and back at speeds that vary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 
 from contract.messages import Alert
-from contract.spec import Detection, Floats, OperatingPoint, Workload
+from contract.spec import Detection, Floats, Level, OperatingPoint, Workload
 from training.watch import Seen, judged_by, learn, learned_moments
 
 _BLOCK_S = 600.0
@@ -20,27 +21,32 @@ _SLOWEST = 10.0  # times the learning period for one run through the drift
 
 
 def alerts(
-    workload: Workload, seen: Seen, point: OperatingPoint, *, hours: float, seed: int
-) -> int:
+    workload: Workload, seen: Seen, points: Sequence[OperatingPoint], *, hours: float, seed: int
+) -> list[dict[Level, int]]:
     """How many alerts are raised over a surrogate healthy life.
 
     Args:
         workload: learns, judges and has the policy.
         seen: a recording; only its learning period is used.
-        point: thresholds and scales.
+        points: at least one; they differ in their thresholds alone.
         hours: of the surrogate, after its own learning period.
         seed: of the blocks and of the speed of the drift.
+
+    Returns:
+        alerts raised at each of the points, by level.
     """
     times_ns, rows = _learned(seen)
     hop_s = float(np.median(np.diff(times_ns))) / 1e9
-    profile = learn(workload, seen, point)
-    judge_one, policy = judged_by(workload, profile), workload.policy(point)
-    raised = 0
+    judge_one = judged_by(workload, learn(workload, seen, points[0]))
+    policies = [workload.policy(point) for point in points]
+    raised: list[dict[Level, int]] = [dict.fromkeys(get_args(Level), 0) for _ in points]
     for number, vectors in enumerate(_life(rows, hop_s, hours=hours, seed=seed)):
         t_ns = int(number * hop_s * 1e9)
-        found = tuple(Detection("channel", vector=vector) for vector in vectors)
-        for body in policy.update(judge_one(t_ns, found), t_ns):
-            raised += isinstance(body, Alert) and body.state == "raised"
+        judged = judge_one(t_ns, tuple(Detection("channel", vector=vector) for vector in vectors))
+        for policy, counts in zip(policies, raised, strict=True):
+            for body in policy.update(judged, t_ns):
+                if isinstance(body, Alert) and body.state == "raised":
+                    counts[body.level] += 1
     return raised
 
 

@@ -31,7 +31,7 @@ def seen():
 
 
 def alerts(point=POINT, hours=5.0, seed=1):
-    return surrogates.alerts(WORKLOAD, seen(), point, hours=hours, seed=seed)
+    return surrogates.alerts(WORKLOAD, seen(), [point], hours=hours, seed=seed)[0]["notice"]
 
 
 def test_a_silent_machine_is_silent_for_longer_than_it_was_learned():
@@ -96,7 +96,7 @@ def test_only_the_learning_period_is_used():
         ),
     )
     counts = [
-        surrogates.alerts(WORKLOAD, one, NERVOUS, hours=2.0, seed=1) for one in (whole, faulty)
+        surrogates.alerts(WORKLOAD, one, [NERVOUS], hours=2.0, seed=1) for one in (whole, faulty)
     ]
     assert counts[0] == counts[1]
     assert np.nanmax(judge(WORKLOAD, faulty, POINT).scores) > 1, "the fault would be found"
