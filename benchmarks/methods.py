@@ -76,7 +76,7 @@ def costs(path: Path, windows: list[Window], *, repeats: int, rounds: int) -> st
     head = ["what", "microseconds per window", "of the FFT", "windows per second and core"]
     worst = max(float(np.median(ratios[name])) for name in calls if "shipped" in name)
     samples, channels = windows[0].data.shape
-    return f"""## 5. Vibration: features, methods, memory
+    return f"""## 6. Vibration: features, methods, memory
 
 A window of {samples} samples by {channels} channels of a simulated machine; {repeats} repeats of
 {rounds} rounds, one call of each in turn. The bare FFT is NumPy's `rfft` of the same window.
