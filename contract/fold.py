@@ -35,5 +35,6 @@ def fold(
             ends = np.cumsum([len(rows) for rows in inputs])[:-1]
             outputs = np.split(models[stage.name](np.concatenate(inputs)), ends)
             passes[stage.name] = list(zip(inputs, outputs, strict=True))
-        found = [stage.postprocess(f, i, o) for f, i, o in zip(found, inputs, outputs, strict=True)]
+        of_windows = zip(windows, found, inputs, outputs, strict=True)
+        found = [stage.postprocess(*one) for one in of_windows]
     return found, passes

@@ -16,6 +16,7 @@ from contract.messages import Body
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Level = Literal["notice", "alarm"]
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +50,17 @@ class Detection:
         label: what it is.
         score: how much of it; the range is stated by the workload.
         vector: (d,) float32 that describes it, or None.
+        box: where it is in a picture: left, top, right, bottom in pixels; or None.
+        points: (n, 2) float32, x and y of its points in pixels, as the workload orders them; or
+            None.
         level: how urgent it is: `notice`, look at it; `alarm`, act.
     """
 
     label: str
     score: float = 0.0
     vector: Floats | None = None
+    box: Box | None = None
+    points: Floats | None = None
     level: Level = "alarm"
 
 
@@ -184,14 +190,14 @@ class Stage:
     Attributes:
         name: names the model file and its entry in the manifest.
         preprocess: (window, found) -> (n, *input_shape) float32, one row per inference.
-        postprocess: (found, inputs, outputs) -> what is found now; `outputs` are `inputs` where
-            the stage has no model.
+        postprocess: (window, found, inputs, outputs) -> what is found now; `outputs` are `inputs`
+            where the stage has no model.
         input_shape: shape of one model input without the batch axis; None: no model.
     """
 
     name: str
     preprocess: Callable[[Window, Detections], Floats]
-    postprocess: Callable[[Detections, Floats, Floats], Detections]
+    postprocess: Callable[[Window, Detections, Floats, Floats], Detections]
     input_shape: tuple[int, ...] | None = None
 
 

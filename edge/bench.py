@@ -59,7 +59,7 @@ def measure(bundle: Bundle, *, seconds: float) -> dict[str, Any]:
         inputs = stage.preprocess(window, found)
         rows[stage.name] = inputs
         outputs = run_rows(bundle.engines.get(stage.name), inputs)
-        found = stage.postprocess(found, inputs, outputs)
+        found = stage.postprocess(window, found, inputs, outputs)
 
     def bare() -> None:
         for name, engine in bundle.engines.items():

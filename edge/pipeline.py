@@ -77,7 +77,7 @@ def run_stage(stage: Stage, engine: Engine | None, window: Window, found: Detect
     outputs = run_rows(engine, inputs)
     if engine is not None:
         _refuse_not_finite(f"the outputs of stage {stage.name!r}", outputs)
-    return stage.postprocess(found, inputs, outputs)
+    return stage.postprocess(window, found, inputs, outputs)
 
 
 def run_rows(engine: Engine | None, inputs: Floats) -> Floats:

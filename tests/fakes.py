@@ -194,7 +194,7 @@ def tiny_bundle(path: Path, *, gain: float = 0.0, windows: int = 2) -> Path:
     inputs = []
     for one in seen:
         rows = levels.preprocess(one, ())
-        found = levels.postprocess((), rows, rows)
+        found = levels.postprocess(one, (), rows, rows)
         inputs.append(spectrum.preprocess(one, found))
     stacked = np.concatenate(inputs)
     np.savez(

@@ -131,7 +131,7 @@ class Result:
 
 def rows(workload: Workload, made: FeatureSet, recording: Recording) -> Floats:
     """(windows, d) float32 features of a whole recording, from the cache where it has them."""
-    stage = Stage(made.name, made.make, lambda found, _inputs, _outputs: found)
+    stage = Stage(made.name, made.make, lambda _window, found, _inputs, _outputs: found)
     only = replace(workload, name="compare", stages=(stage,))
     return features.rows(only, made.name, recording, windows=len(recording))
 

@@ -49,7 +49,7 @@ def _prepare(workload: Workload, stage: str, window: Window) -> Floats:
             return inputs
         if step.input_shape is not None:
             break
-        found = step.postprocess(found, inputs, inputs)
+        found = step.postprocess(window, found, inputs, inputs)
     raise ValueError(f"stage {stage!r} of {workload.name} is unknown or follows a model")
 
 

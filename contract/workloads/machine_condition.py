@@ -51,7 +51,7 @@ def levels(window: Window, _found: Detections) -> Floats:
     )
 
 
-def per_channel(_found: Detections, rows: Floats, _same: Floats) -> Detections:
+def per_channel(_window: Window, _found: Detections, rows: Floats, _same: Floats) -> Detections:
     """One detection per channel with its levels as vector."""
     return tuple(Detection("channel", vector=row) for row in rows)
 
@@ -63,7 +63,7 @@ def spectrum_shape(_window: Window, found: Detections) -> Floats:
     return shape
 
 
-def with_residual(found: Detections, shape: Floats, rebuilt: Floats) -> Detections:
+def with_residual(_window: Window, found: Detections, shape: Floats, rebuilt: Floats) -> Detections:
     """Per channel: what the network could not rebuild of the bands, log crest factor, log level."""
     return tuple(
         Detection(d.label, vector=np.concatenate([row, d.vector[N_BANDS:]]))

@@ -57,7 +57,7 @@ def test_both_ways_to_fold_the_stages_find_the_same(tiny_run):
     for stage in WORKLOAD.stages:
         rows = stage.preprocess(machine.window(2), found)
         out = model(rows) if stage.input_shape else rows
-        found = stage.postprocess(found, rows, out)
+        found = stage.postprocess(machine.window(2), found, rows, out)
     for one, other in zip(seen.found[2], found, strict=True):
         np.testing.assert_allclose(one.vector, other.vector, atol=1e-5)
 

@@ -99,11 +99,11 @@ def test_a_network_that_rebuilds_everything_leaves_no_residual():
     first, spectrum = WORKLOAD.stages
     seen = window(healthy(0))
     rows = first.preprocess(seen, ())
-    found = first.postprocess((), rows, rows)
+    found = first.postprocess(seen, (), rows, rows)
     shape = spectrum.preprocess(seen, found)
     assert shape.shape == (CHANNELS, N_BANDS)
     np.testing.assert_allclose(shape.mean(axis=1), 0.0, atol=1e-5)
-    rebuilt = spectrum.postprocess(found, shape, shape)
+    rebuilt = spectrum.postprocess(seen, found, shape, shape)
     for before, after in zip(found, rebuilt, strict=True):
         assert not after.vector[:N_BANDS].any()
         np.testing.assert_array_equal(after.vector[N_BANDS:], before.vector[N_BANDS:])

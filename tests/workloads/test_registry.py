@@ -35,7 +35,7 @@ def fold(workload, window):
     for stage in workload.stages:
         inputs = stage.preprocess(window, found)
         rows[stage.name] = inputs
-        found = stage.postprocess(found, inputs, inputs.copy())
+        found = stage.postprocess(window, found, inputs, inputs.copy())
     return found, rows
 
 
