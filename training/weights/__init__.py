@@ -65,8 +65,8 @@ DLIB_RESNET = Weight(
     size_bytes=22_466_066,
     licence="CC0 1.0 (public domain)",
     origin="Davis E. King, dlib-models, 2017: a ResNet of 29 convolutions after He et al., CVPR "
-    "2016, trained from scratch with a metric loss on about 3 million faces of 7,485 people (FaceScrub, "
-    "VGG Face and pictures from the web); its author reports 99.38 % on LFW",
+    "2016, trained from scratch with a metric loss on about 3 million faces of 7,485 people "
+    "(FaceScrub, VGG Face and pictures from the web); its author reports 99.38 % on LFW",
 )
 
 

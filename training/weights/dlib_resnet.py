@@ -111,7 +111,8 @@ def _extend(x: Any, rows: int, columns: int, channels: int) -> Any:
     """Zeros at the bottom, at the right and after the last channel."""
     import keras
 
-    missing = [(0, size - had) for size, had in zip((rows, columns, channels), x.shape[1:])]
+    sizes = (rows, columns, channels)
+    missing = [(0, size - had) for size, had in zip(sizes, x.shape[1:], strict=True)]
     return keras.ops.pad(x, [(0, 0), *missing]) if any(m for _, m in missing) else x
 
 

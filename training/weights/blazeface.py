@@ -1,0 +1,193 @@
+"""MediaPipe's face detectors, rebuilt in Keras from their published TFLite files.
+
+V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019, and
+the full-range models that followed. Each anchor gives a score (a logit) and 16 numbers in pixels of
+the input: box centre x, y, width, height, then x, y of the eye at picture left, the eye at picture
+right, the tip of the nose, the mouth, and two points near the ears. Centre and points are relative
+to the anchor.
+
+The published files take pixels from -1 to 1. Here that is folded into the first convolution, whose
+padding is then 127.5, so that the result is the same and camera bytes go in as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contract.spec import Array
+from training import backend
+from training.datasets import DataError
+from training.weights import tflite_graph
+from training.weights.tflite_graph import Graph, Operator
+
+COLUMNS = 17
+_MIDDLE = 127.5  # the pixel value that the published files call 0
+_SAME, _RELU = 0, 1  # the schema's numbers for padding and fused activation
+
+Pads = tuple[tuple[int, int], ...]  # (before, after) for rows, columns and perhaps channels
+_NO_PADS: Pads = ((0, 0), (0, 0))
+
+
+def model(file: Path) -> Any:
+    """The network of one file.
+
+    Args:
+        file: as fetched.
+
+    Returns:
+        Keras model from (size, size, 3) float32 RGB pixels from 0 to 255 to (anchors, 17) float32.
+
+    Raises:
+        DataError: the file is no TFLite file, or holds operators that these detectors lack.
+    """
+    backend.quiet()
+    import keras
+
+    graph = tflite_graph.read(file)
+    pixels = keras.Input(graph.shapes[graph.input][1:], name="pixels")
+    made: dict[int, Any] = {graph.input: pixels}
+    for one in graph.operators:
+        if one.kind not in _KINDS:
+            raise DataError(f"{file}: {one.kind} is no operator of these detectors; fix: fetch it")
+        made[one.output] = _KINDS[one.kind](graph, one, made)
+    heads = sorted(graph.outputs, key=lambda number: graph.shapes[number][-1])  # score first
+    joined = keras.layers.Concatenate(axis=-1)([made[number] for number in heads])
+    return keras.Model(pixels, joined, name=file.stem)
+
+
+@dataclass(frozen=True, eq=False)
+class _Padded:
+    """A picture, and the zeros around it that the convolution behind sees."""
+
+    x: Any
+    pads: Pads
+
+
+def _convolution(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    """A convolution over all channels, or over each by itself."""
+    import keras
+
+    given, weights, offsets = one.inputs
+    kernel, bias = graph.constants[weights], graph.constants[offsets]
+    strides = (one.options["strideH"], one.options["strideW"])
+    x, pads = made[given], _NO_PADS
+    if isinstance(x, _Padded):
+        x, pads = x.x, x.pads
+    same = _same(x.shape[1:3], kernel.shape[1:3], strides)
+    if one.options["padding"] == _SAME:
+        pads = same
+    if x is made[graph.input]:
+        # the network was trained on pixel / 127.5 - 1
+        bias = bias - kernel.sum((1, 2, 3))
+        kernel = kernel / np.float32(_MIDDLE)
+        x, pads = _pad(x, pads, value=_MIDDLE), _NO_PADS
+    elif pads != same:
+        x, pads = _pad(x, pads), _NO_PADS
+    how: dict[str, Any] = {"strides": strides, "padding": "valid" if pads == _NO_PADS else "same"}
+    if one.kind == "CONV_2D":
+        layer = keras.layers.Conv2D(len(kernel), kernel.shape[1:3], **how)
+    else:
+        layer = keras.layers.DepthwiseConv2D(kernel.shape[1:3], **how)
+    y = layer(x)
+    # (out, rows, columns, in), or (1, rows, columns, channels) where each is by itself
+    layer.set_weights([kernel.transpose(1, 2, 3, 0), bias])
+    return _activated(y, one)
+
+
+def _pad(x: Any, pads: Pads, *, value: float = 0.0) -> Any:
+    """The picture with `value` around it, and perhaps with more channels."""
+    import keras
+
+    every = ((0, 0), *pads, *[(0, 0)] * (3 - len(pads)))
+    return keras.ops.pad(x, every, constant_values=value) if any(map(any, every)) else x
+
+
+def _same(shape: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...]) -> Pads:
+    """The zeros of a padding called `same`: an odd one comes after."""
+    missing = [
+        max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(shape, kernel, strides, strict=True)
+    ]
+    return tuple((m // 2, m - m // 2) for m in missing)
+
+
+def _activated(x: Any, one: Operator) -> Any:
+    import keras
+
+    return keras.layers.ReLU()(x) if one.options["fusedActivationFunction"] == _RELU else x
+
+
+def _padding(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    given, amounts = one.inputs
+    _, *pads = ((int(before), int(after)) for before, after in graph.constants[amounts])
+    if any(pads[2]):
+        return _pad(made[given], tuple(pads))
+    return _Padded(made[given], tuple(pads[:2]))
+
+
+def _sum(_: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    import keras
+
+    return _activated(keras.layers.Add()([made[number] for number in one.inputs]), one)
+
+
+def _joined(_: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    import keras
+
+    return keras.layers.Concatenate(axis=one.options["axis"])([made[n] for n in one.inputs])
+
+
+def _relu(_: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    import keras
+
+    return keras.layers.ReLU()(made[one.inputs[0]])
+
+
+def _largest(_: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    import keras
+
+    size = (one.options["filterHeight"], one.options["filterWidth"])
+    strides = (one.options["strideH"], one.options["strideW"])
+    padding = "same" if one.options["padding"] == _SAME else "valid"
+    return keras.layers.MaxPooling2D(size, strides, padding)(made[one.inputs[0]])
+
+
+def _enlarged(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    """Bilinear between the centres of pixels, as Keras does it."""
+    import keras
+
+    x = made[one.inputs[0]]
+    factors = tuple(
+        n // m for n, m in zip(graph.shapes[one.output][1:3], x.shape[1:3], strict=True)
+    )
+    return keras.layers.UpSampling2D(factors, interpolation="bilinear")(x)
+
+
+def _to_space(_: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    import keras
+
+    return keras.ops.depth_to_space(made[one.inputs[0]], one.options["blockSize"])
+
+
+def _reshaped(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
+    import keras
+
+    return keras.layers.Reshape(graph.shapes[one.output][1:])(made[one.inputs[0]])
+
+
+_KINDS: Mapping[str, Callable[[Graph, Operator, Mapping[int, Any]], Any]] = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _convolution,
+    "PAD": _padding,
+    "ADD": _sum,
+    "CONCATENATION": _joined,
+    "RELU": _relu,
+    "MAX_POOL_2D": _largest,
+    "RESIZE_BILINEAR": _enlarged,
+    "DEPTH_TO_SPACE": _to_space,
+    "RESHAPE": _reshaped,
+}
