@@ -19,25 +19,29 @@ from typing import Any
 
 import numpy as np
 
-from contract.spec import Array
+from contract.spec import Floats
 from training import backend
 from training.datasets import DataError
-from training.weights import tflite_graph
+from training.weights import heads, tflite_graph
 from training.weights.tflite_graph import Graph, Operator
 
-COLUMNS = 17
 _MIDDLE = 127.5  # the pixel value that the published files call 0
-_SAME, _RELU = 0, 1  # the schema's numbers for padding and fused activation
+# the schema's numbers: of this padding; and of activations, with their upper ends
+_SAME = 0
+_ACTIVATIONS = {0: (), 1: (None,), 3: (6.0,)}
 
 Pads = tuple[tuple[int, int], ...]  # (before, after) for rows, columns and perhaps channels
 _NO_PADS: Pads = ((0, 0), (0, 0))
 
 
-def model(file: Path) -> Any:
+def model(file: Path, spans: Floats | None = None) -> Any:
     """The network of one file.
 
     Args:
         file: as fetched.
+        spans: (2, 17) the least and the largest value of each column that matter. Each column is
+            then clipped to its span and given as 0 to 6 (`heads`). Without spans the columns are
+            as published.
 
     Returns:
         Keras model from (size, size, 3) float32 RGB pixels from 0 to 255 to (anchors, 17) float32.
@@ -49,23 +53,26 @@ def model(file: Path) -> Any:
     import keras
 
     graph = tflite_graph.read(file)
+    if spans is not None:
+        graph = heads.spread(graph, spans)
     pixels = keras.Input(graph.shapes[graph.input][1:], name="pixels")
     made: dict[int, Any] = {graph.input: pixels}
     for one in graph.operators:
         if one.kind not in _KINDS:
             raise DataError(f"{file}: {one.kind} is no operator of these detectors; fix: fetch it")
         made[one.output] = _KINDS[one.kind](graph, one, made)
-    heads = sorted(graph.outputs, key=lambda number: graph.shapes[number][-1])  # score first
-    joined = keras.layers.Concatenate(axis=-1)([made[number] for number in heads])
+    ends = sorted(graph.outputs, key=lambda number: graph.shapes[number][-1])  # score first
+    joined = keras.layers.Concatenate(axis=-1)([made[number] for number in ends])
     return keras.Model(pixels, joined, name=file.stem)
 
 
 @dataclass(frozen=True, eq=False)
 class _Padded:
-    """A picture, and the zeros around it that the convolution behind sees."""
+    """A picture, and what the convolution behind it sees around it."""
 
     x: Any
     pads: Pads
+    value: float
 
 
 def _convolution(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
@@ -75,9 +82,9 @@ def _convolution(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
     given, weights, offsets = one.inputs
     kernel, bias = graph.constants[weights], graph.constants[offsets]
     strides = (one.options["strideH"], one.options["strideW"])
-    x, pads = made[given], _NO_PADS
+    x, pads, value = made[given], _NO_PADS, 0.0
     if isinstance(x, _Padded):
-        x, pads = x.x, x.pads
+        x, pads, value = x.x, x.pads, x.value
     same = _same(x.shape[1:3], kernel.shape[1:3], strides)
     if one.options["padding"] == _SAME:
         pads = same
@@ -85,9 +92,9 @@ def _convolution(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
         # the network was trained on pixel / 127.5 - 1
         bias = bias - kernel.sum((1, 2, 3))
         kernel = kernel / np.float32(_MIDDLE)
-        x, pads = _pad(x, pads, value=_MIDDLE), _NO_PADS
-    elif pads != same:
-        x, pads = _pad(x, pads), _NO_PADS
+        value = _MIDDLE
+    if value or pads != same:  # layers pad with zeros, an odd one after
+        x, pads = _pad(x, pads, value=value), _NO_PADS
     how: dict[str, Any] = {"strides": strides, "padding": "valid" if pads == _NO_PADS else "same"}
     if one.kind == "CONV_2D":
         layer = keras.layers.Conv2D(len(kernel), kernel.shape[1:3], **how)
@@ -118,7 +125,9 @@ def _same(shape: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, .
 def _activated(x: Any, one: Operator) -> Any:
     import keras
 
-    return keras.layers.ReLU()(x) if one.options["fusedActivationFunction"] == _RELU else x
+    for top in _ACTIVATIONS[one.options["fusedActivationFunction"]]:
+        x = keras.layers.ReLU(max_value=top)(x)
+    return x
 
 
 def _padding(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
@@ -126,7 +135,7 @@ def _padding(graph: Graph, one: Operator, made: Mapping[int, Any]) -> Any:
     _, *pads = ((int(before), int(after)) for before, after in graph.constants[amounts])
     if any(pads[2]):
         return _pad(made[given], tuple(pads))
-    return _Padded(made[given], tuple(pads[:2]))
+    return _Padded(made[given], tuple(pads[:2]), one.options.get(heads.PAD_VALUE, 0.0))
 
 
 def _sum(_: Graph, one: Operator, made: Mapping[int, Any]) -> Any:

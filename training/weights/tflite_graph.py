@@ -112,9 +112,9 @@ def _constant(tensor: Any, data: Any, file: Path) -> Array:
             "fix: use the file as published"
         )
     # compressed rows: where each begins among the stored numbers, and their columns
-    begins = np.asarray(last.arraySegments.values)
+    begins = np.array([int(n) for n in last.arraySegments.values])
     full = np.zeros((len(begins) - 1, tensor.shape[-1]), np.float32)
-    rows = np.repeat(np.arange(len(full)), np.diff(begins.astype(np.int64)))
+    rows = np.repeat(np.arange(len(full)), begins[1:] - begins[:-1])
     full[rows, np.asarray(last.arrayIndices.values)] = stored
     return full.reshape(tensor.shape)
 
