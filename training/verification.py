@@ -77,7 +77,7 @@ def tar_at_fmr(genuine: Array, impostor: Array, fmr: float) -> float:
 
 
 def eer(genuine: Array, impostor: Array) -> float:
-    """Equal error rate: FMR and FNMR where they are closest, their mean where they differ.
+    """Equal error rate: FMR and FNMR where they cross, on a straight line between two thresholds.
 
     Args:
         genuine: (n,) scores of the same person, not empty.
@@ -87,8 +87,11 @@ def eer(genuine: Array, impostor: Array) -> float:
     thresholds = np.append(thresholds, np.nextafter(thresholds[-1], math.inf))
     fnmr = np.searchsorted(np.sort(genuine), thresholds, side="left") / len(genuine)
     fmr = 1 - np.searchsorted(np.sort(impostor), thresholds, side="left") / len(impostor)
-    closest = np.argmin(np.abs(fmr - fnmr))
-    return float((fmr + fnmr)[closest] / 2)
+    ahead = fmr - fnmr  # falls from 1 to -1
+    after = int(np.argmax(ahead <= 0))
+    before = after - 1
+    share = ahead[before] / (ahead[before] - ahead[after])
+    return float(fmr[before] + share * (fmr[after] - fmr[before]))
 
 
 def ten_fold(scores: Array, is_same: Array, fold: Array) -> Array:
