@@ -15,10 +15,10 @@ from contract.spec import Array, Floats
 from training.face_protocols import Met
 from training.verification import (
     FOLDS,
-    cosines,
     eer,
     exact_interval,
     match_rate,
+    paired_cosines,
     tar_at_fmr,
     ten_fold,
 )
@@ -94,7 +94,7 @@ def _scores(vectors: Sequence[Floats | None], first: Array, second: Array) -> Ar
     rows = np.stack([vector for vector in vectors if vector is not None])
     both = is_found[first] & is_found[second]
     scores = np.full(len(first), -np.inf)
-    scores[both] = cosines(rows, rows)[place[first[both]], place[second[both]]]
+    scores[both] = paired_cosines(rows[place[first[both]]], rows[place[second[both]]])
     return scores
 
 

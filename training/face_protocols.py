@@ -15,7 +15,7 @@ import numpy as np
 from contract.spec import Array, Detection, Detections, Floats
 from training.people import Person
 from training.protocols import Bench, Row
-from training.verification import cosines
+from training.verification import paired_cosines
 from training.watch import Seen
 
 EMBED = "embed"  # the stage that makes a face's vector
@@ -127,14 +127,15 @@ def by_float(bench: Bench, seen: Seen, i: int) -> Detections:
 
 def alike(quantized: Iterable[Detections], exact: Iterable[Detections]) -> Array:
     """(n,) cosine between the embeddings of each face by both models; empty without float model."""
-    return np.array(
-        [
-            cosines(one.vector[None], other.vector[None])[0, 0]
-            for found, by_exact in zip(quantized, exact, strict=True)
-            for one, other in zip(found, by_exact, strict=False)
-            if one.vector is not None and other.vector is not None
-        ]
-    )
+    both = [
+        (one.vector, other.vector)
+        for found, by_exact in zip(quantized, exact, strict=True)
+        for one, other in zip(found, by_exact, strict=bool(by_exact))
+        if one.vector is not None and other.vector is not None
+    ]
+    if not both:
+        return np.empty(0)
+    return paired_cosines(*(np.stack(side) for side in zip(*both, strict=True)))
 
 
 def counts(met: Sequence[Met]) -> dict[str, float]:

@@ -34,6 +34,19 @@ def cosines(rows: Floats, columns: Floats) -> Array:
     return _unit(rows) @ _unit(columns).T
 
 
+def paired_cosines(first: Floats, second: Floats) -> Array:
+    """Cosine of the angle between the embeddings of each pair.
+
+    Args:
+        first: (n, d) float32.
+        second: (n, d) float32.
+
+    Returns:
+        (n,) float64 in [-1, 1]; 0.0 with an embedding of length zero.
+    """
+    return np.einsum("nd,nd->n", _unit(first), _unit(second))
+
+
 def _unit(rows: Floats) -> Array:
     wide = np.asarray(rows, np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)

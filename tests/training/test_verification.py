@@ -11,6 +11,7 @@ from training.verification import (
     fnir_at_fpir,
     match_rate,
     over_persons,
+    paired_cosines,
     spread,
     tar_at_fmr,
     ten_fold,
@@ -25,6 +26,12 @@ def test_cosines_of_every_two_whatever_their_length():
     rows = np.array([[3, 0], [0, 0]], np.float32)
     columns = np.array([[5, 0], [0, 2], [-1, 0], [1, 1]], np.float32)
     np.testing.assert_allclose(cosines(rows, columns), [[1, 0, -1, math.sqrt(0.5)], [0, 0, 0, 0]])
+
+
+def test_cosines_of_each_pair():
+    first = np.array([[3, 0], [0, 0], [0, -2]], np.float32)
+    second = np.array([[1, 1], [1, 0], [0, 7]], np.float32)
+    np.testing.assert_allclose(paired_cosines(first, second), [math.sqrt(0.5), 0, -1])
 
 
 def test_a_score_at_the_threshold_matches():
