@@ -87,14 +87,6 @@ def test_an_unknown_method_is_one_line_that_names_the_known(exported, loud_and_c
     assert said.count("\n") == 1
 
 
-def test_a_page_without_a_comparison_is_wrong_usage(loud_and_calm, tmp_path, capsys):
-    arguments = ["machine_condition", "--data", str(loud_and_calm), "--out", str(tmp_path / "x")]
-    with pytest.raises(SystemExit) as left:
-        main("evaluate", arguments)
-    assert left.value.code == 2
-    assert "--out is for --compare" in capsys.readouterr().err
-
-
 def test_windows_too_short_for_the_features_are_told(exported, loud_and_calm, capsys):
     for file in loud_and_calm.iterdir():
         with np.load(file) as archive:

@@ -5,6 +5,8 @@ import pytest
 from tamper import edit
 
 from export.evaluate import main
+from training import protocols
+from training.trade_off import MARGINS
 
 pytestmark = [
     pytest.mark.training,
@@ -113,6 +115,29 @@ def test_the_shipped_bundle_is_found_from_anywhere(unseen, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main("evaluate", ["machine_condition", "--data", str(unseen), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["bundle"].endswith("bundles/machine_condition")
+
+
+def test_what_other_thresholds_give_is_drawn(exported, unseen, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(protocols, "SURROGATE_HOURS", 20.0)
+    page = tmp_path / "trade.html"
+    arguments = ["machine_condition", "--data", str(unseen), "--bundle", str(exported.bundle)]
+    assert main("evaluate", [*arguments, "--out", str(page), "--json"]) == 0
+    captured = capsys.readouterr()
+    trades = json.loads(captured.out)["trade_off"]
+    assert {one["margin"] for one in trades} == set(MARGINS)
+    assert next(one for one in trades if one["margin"] == 1.0)["found"] == 1
+    assert str(page) in captured.err
+    assert "False alarms against lead time" in page.read_text()
+
+
+def test_where_nothing_runs_to_failure_there_is_no_page(tmp_path, capsys):
+    np.savez(tmp_path / "9cm_h_normal_hall_1.npz", spectra=np.full((60, 512), 0.3))
+    np.savez(tmp_path / "9cm_h_normal_hall_2.npz", spectra=np.full((60, 512), 0.3))
+    page = tmp_path / "trade.html"
+    arguments = ["machine_condition", "--data", str(tmp_path), "--out", str(page)]
+    assert main("evaluate", arguments) == 1
+    assert "no runs to failure to draw; fix: without --out" in capsys.readouterr().err
+    assert not page.exists()
 
 
 def test_a_data_set_that_needs_no_bundle_is_measured_without_one(tmp_path, capsys):
