@@ -28,7 +28,7 @@ _HEALTH = (
 )
 _ALERT = (
     *("n", "at_ns", "dated_by", "state", "label", "score", "threshold"),
-    *("text", "severity", "evidence"),
+    *("text", "severity", "evidence", "visit", "who"),
 )
 
 

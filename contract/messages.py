@@ -80,6 +80,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Annotated[
         Digest | None, Meta(description="SHA-256 of the evidence kept on the device")
     ] = None
+    visit: Annotated[
+        Text | None,
+        Meta(description="one person's stay, the same in all that is said of it; null: no visit"),
+    ] = None
+    who: Annotated[
+        Text | None, Meta(description="name of the person who was recognised; null: nobody was")
+    ] = None
 
 
 class Sensor(msgspec.Struct, frozen=True, kw_only=True):

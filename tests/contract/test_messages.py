@@ -62,6 +62,8 @@ BODIES = {
         text=TEXTS,
         severity=st.none() | st.sampled_from("ABCD"),
         evidence=st.none() | DIGESTS,
+        visit=st.none() | TEXTS,
+        who=st.none() | TEXTS,
     ),
     "reading": st.builds(Reading, workload=TEXTS, label=TEXTS, score=FLOATS),
     "score": st.builds(Score, workload=TEXTS, label=TEXTS, score=FLOATS, threshold=FLOATS),

@@ -58,6 +58,8 @@ BODIES: tuple[Body, ...] = (
         text="New tone",
         severity="C",
         evidence=SHA256,
+        visit="0123456789ab",
+        who="Zoë",
     ),
     Sensor(workload="w", state="cleared", label="stuck", refused=3, lasted_s=1.5),
     Reading(workload="w", label="x", score=0.25),
