@@ -17,6 +17,8 @@ VERBS = {
     "check": ("edge.__main__", "validate a device's config and its bundles before they run"),
     "doctor": ("edge.__main__", "what is wrong with a device, and what to do about it"),
     "activate": ("edge.__main__", "make another bundle serve, or go back to the one before"),
+    "enrol": ("edge.enrolment", "who is recognised: people from 1 to 5 pictures each, and consent"),
+    "forget": ("edge.enrolment", "erase somebody who was enrolled, and look whether it is done"),
     "bearing": ("contract.__main__", "the fault frequencies of a bearing, from a catalogue"),
     "bench": ("edge.__main__", "time a bundle on this very device"),
     "collect": ("collector.__main__", "the central side: store alerts, acknowledge, show the page"),

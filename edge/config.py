@@ -72,6 +72,9 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: AnyConfig
     engine: Literal["tflite", "onnx"] | None = None
     learn_windows: Annotated[int, Meta(ge=2)] | None = None
+    gallery: str | None = None
+    gallery_key: str | None = None
+    false_accepts_per_1000: Annotated[float, Meta(gt=0.0, lt=1000.0)] = 1.0
     score_interval_s: Annotated[float, Meta(ge=0.0)] = 10.0
     sensor_alert_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 30.0
     gate: Limits = Limits()

@@ -14,6 +14,7 @@ import numpy as np
 from contract import npz
 from contract.spec import Array, Detections, Follower, OperatingPoint, Profile, Workload
 from edge.errors import SourceError
+from edge.gallery_file import Enrolled
 
 log = logging.getLogger(__name__)
 _SAVE_EVERY = 10  # windows of learning that a power cut may cost
@@ -40,6 +41,7 @@ class ProfileMemory:
         *,
         learn_windows: int,
         path: Path | None = None,
+        enrolled: Enrolled | None = None,
     ) -> None:
         """Reads `path` back where it exists; that of another model is put aside until it is back.
 
@@ -49,6 +51,7 @@ class ProfileMemory:
             operating_point: of the bundle in use.
             learn_windows: how many windows to learn from.
             path: the `.npz` file; None: kept in memory only.
+            enrolled: the people who are, of a workload that enrols instead of learning.
         """
         self.profile: Profile | None = None
         self.follower: Follower | None = None
@@ -56,14 +59,15 @@ class ProfileMemory:
         self._workload = workload
         self._operating_point = operating_point
         self._model_id = model_id
-        self._path = path
+        self._path = path if workload.learn else None  # the gallery is the one copy of embeddings
+        self._enrolled = enrolled
         self._vectors: list[Array] = []
         self._shape: tuple[int, ...] | None = None
         self._unsaved: dict[str, Array] | None = None
         self._retry_s = 0.0
         self._follow_s = time.monotonic() + _FOLLOWED_S
         if workload.learn is None:
-            self._set({}, windows=0)
+            self._set({} if enrolled is None else enrolled.arrays, windows=0)
         elif path is not None:
             try:
                 self._find(path)
@@ -76,11 +80,13 @@ class ProfileMemory:
         return len(self._vectors) if self.profile is None else self.profile.windows
 
     def check(self, found: Detections) -> None:
-        """Refuse what does not look like the windows that were learned from.
+        """Refuse what does not look like the windows learned from; take up who is enrolled now.
 
         Raises:
             SourceError: the sensor has other channels than it had.
         """
+        if self._enrolled is not None and (newer := self._enrolled.newer()) is not None:
+            self._set(newer, windows=0)
         vectors = [d.vector.shape for d in found if d.vector is not None]
         if self._shape is not None and (len(vectors), *vectors[0]) != self._shape:
             raise SourceError(
@@ -119,7 +125,9 @@ class ProfileMemory:
     def _set(self, learned: dict[str, Array], *, windows: int) -> None:
         self.profile = Profile(self._operating_point, learned, self._model_id, windows)
         if self._workload.follow is not None:
-            self.follower = self._workload.follow(self.profile)
+            before, self.follower = self.follower, self._workload.follow(self.profile)
+            if before is not None:
+                self.follower.resume(before.state())
 
     def _known(self) -> dict[str, Array]:
         """What belongs on the disk once the profile is learned."""

@@ -7,10 +7,12 @@ from collections import defaultdict
 from pathlib import Path
 
 from contract.spec import Detections, Window
+from edge import gallery_file
 from edge.activate import open_or_previous, open_previous
 from edge.bundle import Bundle
 from edge.config import PipelineConfig
 from edge.errors import BundleError, EngineError, OutputError
+from edge.gallery_file import Enrolled
 from edge.healthy import HealthyWindows
 from edge.pipeline import Pipeline
 from edge.profile import ProfileMemory
@@ -51,8 +53,12 @@ class Serving:
             refused: why it is not a newer one.
             state_dir: where the profile is kept.
             base: folder that relative paths start from.
+
+        Raises:
+            ConfigError: the gallery is refused.
         """
         self._config = config
+        self._base = base
         self._place = base / config.bundle
         self._profile = state_dir / f"{config.name}.profile.npz"
         self._state_dir = state_dir
@@ -97,6 +103,7 @@ class Serving:
         Raises:
             EngineError: both have failed, or there is none before it.
             BundleError: the config's bundle is refused by now, and there is none before it.
+            ConfigError: people were enrolled with another model than the one that is left.
         """
         self._failures = 1 if self._good >= _FORGIVEN else self._failures + 1
         self._good = self._bad = 0
@@ -148,4 +155,18 @@ class Serving:
             self.bundle.manifest.operating_point,
             learn_windows=self._config.learn_windows or workload.learn_windows,
             path=self._profile,
+            enrolled=self._enrolled(),
+        )
+
+    def _enrolled(self) -> Enrolled | None:
+        config = self._config
+        if config.gallery is None:
+            return None
+        key = "pipeline.gallery_key"
+        return Enrolled(
+            self._base / config.gallery,
+            gallery_file.read_key(config.gallery_key, base=self._base, key=key),
+            model_id=self.bundle.model_id,
+            operating_point=self.bundle.manifest.operating_point,
+            false_accepts_per_1000=config.false_accepts_per_1000,
         )

@@ -1,0 +1,132 @@
+"""Pictures to enrol from: files of a folder, or a camera; upright, in colour, not too large."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.spec import Array, Window
+from edge import sources
+from edge.errors import ConfigError, SourceError
+from edge.sources import SourceConfig
+
+FORMATS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MOST_FILES = 200  # in a folder; more is a photo album, not a person
+MOST_PIXELS = 120_000_000  # of a file; what is larger is made to fill the memory, or a map
+LONGEST_SIDE = 2560  # pixels that are looked at: a face of 4 % of the side has 100
+_LOOK_EVERY_S = 0.7  # at a camera, so that a head has moved in between
+_LOOK_S = 60.0  # at a camera, in all
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """One picture.
+
+    Attributes:
+        name: of the file, or the number of the camera's picture; for people.
+        data: (height, width, 3) uint8, RGB; None: not readable.
+        raw: the file's bytes; empty of a camera's.
+        file: where it lies; None: a camera's.
+    """
+
+    name: str
+    data: Array | None
+    raw: bytes = b""
+    file: Path | None = None
+
+    @property
+    def window(self) -> Window:
+        """As a pipeline takes it."""
+        assert self.data is not None
+        return Window("enrol", 0, 0, time.time_ns(), self.data, 0.0)
+
+
+def in_folder(folder: Path) -> list[Taken]:
+    """All pictures of a folder, or the one of a file, by name.
+
+    Raises:
+        ConfigError: there is no such folder, or no picture in it, or far too many.
+    """
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
+    try:
+        found = [folder] if folder.is_file() else sorted(folder.iterdir())
+        files = [one for one in found if one.suffix.lower() in FORMATS and one.is_file()]
+        if not files:
+            known = ", ".join(sorted(FORMATS))
+            raise ConfigError(f"--images {folder}: no picture in it; fix: files ending in {known}")
+        if len(files) > MOST_FILES:
+            fix = "fix: a folder with 1 to 5 pictures of one person"
+            raise ConfigError(f"--images {folder}: {len(files)} pictures; {fix}")
+        raws = [(file, file.read_bytes()) for file in files]
+    except OSError as error:
+        raise ConfigError(f"--images {folder}: {error.strerror}; fix: a folder of files") from None
+    return [Taken(file.name, _decode(raw), raw, file) for file, raw in raws]
+
+
+def of_camera(
+    config: SourceConfig,
+    *,
+    base: Path,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> Iterator[Taken]:
+    """Pictures of a config's own source, now and then one, for a minute.
+
+    Args:
+        config: the `[pipeline.source]` table.
+        base: folder that relative paths in it start from.
+        clock_s: monotonic seconds.
+
+    Raises:
+        SourceError: it cannot be opened, or fails.
+    """
+    source = sources.open_source(config, name="enrol", base=base)
+    began_s = next_s = clock_s()
+    number = 0
+    try:
+        for window in source.windows():
+            now_s = clock_s()
+            if now_s - began_s > _LOOK_S:
+                return
+            if now_s < next_s:
+                continue
+            if window.data.ndim != 3:
+                raise SourceError("this source gives no pictures; fix: --pipeline with a camera")
+            next_s = now_s + _LOOK_EVERY_S
+            number += 1
+            yield Taken(f"picture {number}", window.data if window.data.size else None)
+    finally:
+        source.close()
+
+
+def as_file(taken: Taken) -> tuple[bytes, str]:
+    """The bytes of a picture as a file, and how its name ends: as it came, or PNG of a camera's."""
+    if taken.file is not None:
+        return taken.raw, taken.file.suffix.lower()
+    import cv2
+
+    assert taken.data is not None
+    _, encoded = cv2.imencode(".png", taken.data[:, :, ::-1])
+    return encoded.tobytes(), ".png"
+
+
+def _decode(raw: bytes) -> Array | None:
+    """RGB, upright as EXIF says, reduced by area average where it is very large."""
+    import cv2
+    import numpy as np
+
+    try:
+        read = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if read is None or read.ndim != 3 or not read.size:
+        return None
+    height, width = read.shape[:2]
+    if max(height, width) > LONGEST_SIDE:
+        share = LONGEST_SIDE / max(height, width)
+        size = (max(round(width * share), 1), max(round(height * share), 1))
+        read = cv2.resize(read, size, interpolation=cv2.INTER_AREA)
+    rgb: Array = np.ascontiguousarray(read[:, :, ::-1])
+    return rgb
