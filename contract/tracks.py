@@ -153,9 +153,9 @@ def frontality(points: Array) -> float:
     return max(1.0 - turned, 0.0) * max(1.0 - nodded, 0.0)
 
 
-def likeness(cosine: Array, threshold: float) -> Array:
+def likeness(cosine: Array, same: float) -> Array:
     """Cosines so that 1 is the same picture and 0 the least that counts as the same person."""
-    scaled: Array = (cosine - threshold) / max(1.0 - threshold, 1e-6)
+    scaled: Array = (cosine - same) / max(1.0 - same, 1e-6)
     return scaled
 
 
@@ -165,7 +165,7 @@ def assign(
     units: Sequence[Array | None],
     now_s: float,
     *,
-    threshold: float,
+    same: float,
     gap_s: float,
 ) -> list[int | None]:
     """Which track each face belongs to, the surest pair first; None: to none of them.
@@ -178,7 +178,7 @@ def assign(
         boxes: (n, 4) of the faces.
         units: of each face the (d,) embedding of length 1; None where it is not usable.
         now_s: when they were seen.
-        threshold: cosine of the same person.
+        same: least cosine of the same person.
         gap_s: a track not seen for longer has no place any more.
 
     Returns:
@@ -188,7 +188,7 @@ def assign(
     if not tracks or not len(boxes):
         return given
     overlap = _overlaps(tracks, boxes, now_s, gap_s=gap_s)
-    alike = likeness(_cosines(tracks, units), threshold)  # NaN: cannot be compared
+    alike = likeness(_cosines(tracks, units), same)  # NaN: cannot be compared
     is_known = np.isfinite(alike)
     is_placed = (overlap >= _OVERLAP) & ~(alike < _APART)
     is_alike = is_known & (alike >= 0.0)

@@ -57,7 +57,8 @@ class Rules:
     """When what may be said.
 
     Attributes:
-        threshold: least cosine of the same person.
+        same: least cosine of two who are the same person, whoever that is.
+        threshold: least cosine of a name.
         clear_threshold: a name once given is kept down to this cosine.
         least_quality: of a usable face, 0 to 1, as `tracks.quality` measures it.
         named_frames: least usable faces for a name; also least liveness scores.
@@ -70,6 +71,7 @@ class Rules:
         least_live: below this mean a face is a picture of one.
     """
 
+    same: float
     threshold: float
     clear_threshold: float
     least_quality: float = 0.2
@@ -123,14 +125,18 @@ class _Seen:
 
 
 def follow(profile: Profile) -> Visits:
-    """For `Workload.follow`, where `learned` are the arrays of a gallery.
+    """For `Workload.follow`, where `learned` is what `gallery.to_arrays` gave, or empty.
 
-    The operating point's `scales` may have `least_quality` and `least_live`.
+    The operating point says who is the same person, the gallery from which cosine on that is
+    believed of a name: as many false accepts as the operator allows. The point's `scales` may have
+    `least_quality` and `least_live`.
     """
     point = profile.operating_point
+    threshold = float(profile.learned.get("threshold", point.threshold))
     rules = Rules(
         point.threshold,
-        point.clear_threshold,
+        threshold,
+        threshold - (point.threshold - point.clear_threshold),
         least_quality=point.scales.get("least_quality", Rules.least_quality),
         least_live=point.scales.get("least_live", Rules.least_live),
     )
@@ -195,8 +201,8 @@ class Visits:
             for face, mark in zip(faces, marks, strict=True)
         ]
         boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-        gap_s, threshold = self._rules.gap_s, self._rules.threshold
-        given = assign(self._tracks, boxes, units, self._now_s, threshold=threshold, gap_s=gap_s)
+        gap_s, same = self._rules.gap_s, self._rules.same
+        given = assign(self._tracks, boxes, units, self._now_s, same=same, gap_s=gap_s)
         tracks = [
             self._new(face, t_ns, number) if index is None else self._tracks[index]
             for number, (face, index) in enumerate(zip(faces, given, strict=True))
@@ -241,7 +247,7 @@ class Visits:
                 continue
             gone = [t for t in self._tracks if t.usable and t not in here]
             cosines = [float(track.unit @ new.unit) for track in gone]
-            if not cosines or max(cosines) < self._rules.threshold:
+            if not cosines or max(cosines) < self._rules.same:
                 continue
             old = gone[int(np.argmax(cosines))]
             if self._now_s - old.last_s > self._rules.gap_s:
@@ -255,7 +261,7 @@ class Visits:
     def _names(self, seen: list[_Seen]) -> dict[str, Track]:
         """Who gets which name: of several the most alike, unless another has it and is near."""
         best: dict[str, tuple[float, Track]] = {}
-        keeps = _KEEPS * (1.0 - self._rules.threshold)
+        keeps = _KEEPS * (1.0 - self._rules.same)
         for one in seen:
             name = self._claim(one)
             if name is None:

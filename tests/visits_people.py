@@ -17,7 +17,7 @@ from contract.visits_policy import EachVisit
 
 LENGTH = 128
 NOISE = 0.02  # of each of the 128 numbers: two pictures of one person have cosines around 0.95
-RULES = Rules(threshold=0.8, clear_threshold=0.7)
+RULES = Rules(same=0.8, threshold=0.8, clear_threshold=0.7)
 # eyes, nose, mouth of a face from the front, in shares of its box
 FRONT = np.array([(0.3, 0.35), (0.7, 0.35), (0.5, 0.6), (0.5, 0.8)], np.float32)
 PROFILE = np.array([(0.1, 0.35), (0.2, 0.35), (0.02, 0.6), (0.1, 0.8)], np.float32)

@@ -231,7 +231,7 @@ def test_a_name_passes_to_who_is_more_alike_and_comes_to_this_one_visit_later():
 
 def test_two_as_likely_are_unresolved():
     """Over the threshold for both, and no margin: no name, and no stranger."""
-    camera = Camera("anna", "ben", rules=Rules(threshold=0.6, clear_threshold=0.5))
+    camera = Camera("anna", "ben", rules=Rules(same=0.6, threshold=0.6, clear_threshold=0.5))
     both = vector("anna") + vector("ben")
     walk(camera, 5, 8, lambda _: face(both / np.linalg.norm(both), 100))
     assert camera.told() == [("raised", "unresolved", None)]
@@ -387,6 +387,11 @@ def test_it_is_made_from_a_profile():
     for t_s in range(4):
         (found,) = visits.update((face("anna", 100),), t_s * 10**9)
     assert (found.label, found.usable) == (FACE, 0)
+    point = OperatingPoint(0.8, 0.7, "nothing", {})
+    strict = follow(Profile(point, learned("anna", threshold=0.97), "m", 0))
+    for t_s in range(8):
+        (found,) = strict.update((face(between("anna", "x", 0.95), 100),), t_s * 10**9)
+    assert (found.label, found.threshold) == ("stranger", 0.97)
     nobody = follow(Profile(POINT, {}, "m", 0))
     for t_s in range(8):
         (found,) = nobody.update((face("anna", 100),), t_s * 10**9)
