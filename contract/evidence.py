@@ -13,7 +13,8 @@ from contract.spec import Array, Floats
 
 MAX_BYTES = 8 * 1024 * 1024  # ten seconds of three axes at 50 kHz are 6 MB
 PART_BYTES = 16 * 1024  # so that an alert waits behind one only for a moment, on a slow link too
-_SPECTRUM = "spectrum."
+_SPECTRUM, _PICTURE = "spectrum.", "picture"
+_JPEG = b"\xff\xd8\xff"  # how every JPEG begins
 _MOST_POINTS = 1_000_000  # of all spectra
 
 
@@ -22,7 +23,8 @@ class EvidenceFile:
     """One window and what was made of it.
 
     Attributes:
-        window: as the sensor gave it: (samples, channels) float32 in its unit.
+        window: as the sensor gave it: (samples, channels) float32 in its unit; empty where the
+            sensor is a camera, of which only `picture` is kept.
         rate_hz: sample rate of `window`.
         wall_ns: wall clock when the window was complete, nanoseconds since 1970.
         seq: number of the window in its source.
@@ -32,6 +34,7 @@ class EvidenceFile:
         spectra: by name, float32 arrays that the picture of before and after is drawn from.
         trend: (points, 2) float32: seconds up to the window (0 is the window) and score over the
             alert's threshold.
+        picture: JPEG of what the alert is about, such as a face; empty: none.
     """
 
     window: Array
@@ -43,6 +46,7 @@ class EvidenceFile:
     unit: str = ""
     spectra: Mapping[str, Floats] = field(default_factory=dict)
     trend: Floats = field(default_factory=lambda: np.empty((0, 2), np.float32))
+    picture: bytes = b""
 
 
 def encode(evidence: EvidenceFile) -> bytes:
@@ -63,6 +67,7 @@ def encode(evidence: EvidenceFile) -> bytes:
         workload=np.array(evidence.workload),
         unit=np.array(evidence.unit),
         trend=evidence.trend,
+        **({_PICTURE: np.frombuffer(evidence.picture, np.uint8)} if evidence.picture else {}),
         **{f"{_SPECTRUM}{name}": x.astype(np.float32) for name, x in evidence.spectra.items()},
     )
     raw = opened.getvalue()
@@ -96,6 +101,7 @@ def decode(raw: bytes) -> EvidenceFile:
             unit=str(arrays["unit"]),
             spectra=spectra,
             trend=_floats("trend", arrays["trend"]).reshape(-1, 2),
+            picture=_jpeg(arrays[_PICTURE]) if _PICTURE in arrays else b"",
         )
     except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"no evidence: {error}") from None
@@ -105,3 +111,10 @@ def _floats(name: str, array: Array) -> Floats:
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name} is of {array.dtype}, not of numbers")
     return array.astype(np.float32)
+
+
+def _jpeg(array: Array) -> bytes:
+    raw = array.tobytes()
+    if array.dtype != np.uint8 or not raw.startswith(_JPEG):
+        raise ValueError("picture is no JPEG")
+    return raw

@@ -1,18 +1,21 @@
-"""Why an alert was raised, for people: in words, and as evidence on the disk."""
+"""Why an alert was raised, for people: in words, in a picture, and as evidence on the disk."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
+import numpy as np
 
 from contract import evidence
 from contract.evidence import EvidenceFile
 from contract.machine import Explanation, Machine
 from contract.messages import Address, Alert, Body
 from contract.shelf import Shelf
-from contract.spec import Floats, Window
+from contract.spec import Detections, Window
+from edge.crops import Crops
 from edge.serving import Serving
 
 log = logging.getLogger(__name__)
@@ -42,11 +45,24 @@ class Recorder:
         self._machine = machine
         self._address = address
         self._shelf = shelf
+        self._crops = Crops()
+
+    def see(self, found: Detections, window: Window) -> None:
+        """Keep the best look at each person, for when something is said of them.
+
+        Args:
+            found: in `window`.
+            window: as the sensor gave it.
+        """
+        self._crops.see(found, window)
 
     def __call__(
         self, bodies: Sequence[Body], window: Window, serving: Serving, t_s: float
     ) -> list[Body]:
         """The same messages; where an alert is raised, with words, severity and evidence.
+
+        Where a person is on a visit the evidence is the best look at their face so far; where the
+        workload can explain itself, the raw window.
 
         The evidence is on the disk when this returns.
 
@@ -57,11 +73,20 @@ class Recorder:
             t_s: the window's time in the trend.
         """
         raised = [body for body in bodies if isinstance(body, Alert) and body.state == "raised"]
-        if not raised or serving.bundle.workload.explain is None:
+        if not raised:
             return list(bodies)
+        if serving.bundle.workload.explain is None:
+            return [self._pictured(body, window, serving) for body in bodies]
         explanation = self._explain(window, serving)
         trend = serving.trends[raised[0].level].points(t_s, threshold=raised[0].threshold)
-        digest = self._store(explanation or Explanation(""), window, serving, trend)
+        digest = self._keep(
+            replace(
+                self._evidence(window, serving),
+                window=window.data,
+                spectra=explanation.spectra if explanation else {},
+                trend=trend,
+            )
+        )
         if explanation is None or digest is None:
             self.lost += len(raised)
         return [
@@ -78,36 +103,48 @@ class Recorder:
             log.exception("%s: an alert goes without words", self._address.pipeline)
             return None
 
-    def _store(
-        self, explanation: Explanation, window: Window, serving: Serving, trend: Floats
-    ) -> str | None:
+    def _pictured(self, body: Body, window: Window, serving: Serving) -> Body:
+        if not isinstance(body, Alert) or body.state != "raised" or body.visit is None:
+            return body
+        try:
+            picture = self._crops.jpeg(body.visit)
+        except ModuleNotFoundError as error:
+            self._log(f"{error.name} is not installed")
+            picture = None
+        made = picture and replace(self._evidence(window, serving), picture=picture)
+        digest = self._keep(made) if made else None
+        self.lost += digest is None
+        return msgspec.structs.replace(body, evidence=digest)
+
+    def _evidence(self, window: Window, serving: Serving) -> EvidenceFile:
+        """Of this window, as yet without what was seen in it."""
+        return EvidenceFile(
+            window=np.zeros(0, np.float32),
+            rate_hz=window.rate_hz,
+            wall_ns=window.wall_ns,
+            seq=window.seq,
+            source=self._address.source,
+            workload=serving.bundle.workload.name,
+            unit=self._machine.unit or "",
+        )
+
+    def _keep(self, made: EvidenceFile) -> str | None:
         """Hash of the evidence; None where it cannot be kept."""
         try:
-            raw = evidence.encode(
-                EvidenceFile(
-                    window=window.data,
-                    rate_hz=window.rate_hz,
-                    wall_ns=window.wall_ns,
-                    seq=window.seq,
-                    source=self._address.source,
-                    workload=serving.bundle.workload.name,
-                    unit=self._machine.unit or "",
-                    spectra=explanation.spectra,
-                    trend=trend,
-                )
-            )
-            digest = self._shelf.put(raw)
+            digest = self._shelf.put(evidence.encode(made))
         except OSError as error:
-            why = error.strerror or str(error)
+            self._log(error.strerror or str(error))
         except ValueError as error:
-            why = str(error)
+            self._log(str(error))
         else:
             self._why = ""
             return digest
+        return None
+
+    def _log(self, why: str) -> None:
         if why != self._why:  # once, not with every alert while a disk is full; all are counted
             log.error("%s: alerts go without evidence: %s", self._address.pipeline, why)
         self._why = why
-        return None
 
 
 def _told(

@@ -208,6 +208,7 @@ class Watcher:
                 self.dropped["output_not_finite"] += 1
                 continue
             self._follow(found)
+            self._recorder.see(found, window)
             if bodies := self._serving.policy.update(found, window.t_ns):
                 self._tell(bodies, window)
             self._score(found, window)
