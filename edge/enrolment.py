@@ -18,7 +18,15 @@ import msgspec
 from contract import gallery
 from contract.gallery import Consent, Gallery, GalleryError, Person
 from contract.spec import Detections, ImageSpec, Window
-from edge import config, gallery_enrol, gallery_file, gallery_forget, gallery_pictures, gallery_say
+from edge import (
+    config,
+    gallery_enrol,
+    gallery_file,
+    gallery_forget,
+    gallery_pictures,
+    gallery_say,
+    sources,
+)
 from edge.bundle import Bundle
 from edge.check import EX_CONFIG
 from edge.config import PipelineConfig
@@ -202,13 +210,13 @@ def _shown(arguments: argparse.Namespace, place: Place, see: See) -> list[Shown]
         return list(show(gallery_pictures.in_folder(arguments.images), see))
     if place.pipeline is None:
         raise ConfigError("--camera: which one?; fix: --config FILE, whose source it is")
-    taken = gallery_pictures.of_camera(place.pipeline.source, base=place.base)
+    source = sources.open_source(place.pipeline.source, name="enrol", base=place.base)
 
     def told(one: Shown) -> None:
         if not arguments.json:
             print(gallery_say.line(one), flush=True)  # noqa: T201
 
-    return enough(show(taken, see), told)
+    return enough(show(gallery_pictures.of_camera(source), see), told)
 
 
 def _change_consent(arguments: argparse.Namespace, place: Place) -> int:

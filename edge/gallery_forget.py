@@ -188,8 +188,8 @@ def _written(raw: bytes, size: int) -> Iterator[Array]:
     """Every stretch of base64 that may be an embedding of `size` numbers."""
     for found in _BASE64.finditer(raw):
         text = found[0]
-        if len(text) == 4 * -(-4 * size // 3):
-            yield np.frombuffer(base64.b64decode(text), "<f4")
+        if len(text) == 4 * -(-4 * size // 3) and len(row := base64.b64decode(text)) == 4 * size:
+            yield np.frombuffer(row, "<f4")
 
 
 def _is_among(row: Array, vectors: Floats) -> bool:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.spec import Array, Window
-from edge import sources
 from edge.errors import ConfigError, SourceError
-from edge.sources import SourceConfig
+from edge.sources import Source
 
 FORMATS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MOST_FILES = 200  # in a folder; more is a photo album, not a person
@@ -66,23 +65,16 @@ def in_folder(folder: Path) -> list[Taken]:
     return [Taken(file.name, _decode(raw), raw, file) for file, raw in raws]
 
 
-def of_camera(
-    config: SourceConfig,
-    *,
-    base: Path,
-    clock_s: Callable[[], float] = time.monotonic,
-) -> Iterator[Taken]:
-    """Pictures of a config's own source, now and then one, for a minute.
+def of_camera(source: Source, *, clock_s: Callable[[], float] = time.monotonic) -> Iterator[Taken]:
+    """Pictures of a camera, now and then one, for a minute; it is closed at the end.
 
     Args:
-        config: the `[pipeline.source]` table.
-        base: folder that relative paths in it start from.
+        source: opened.
         clock_s: monotonic seconds.
 
     Raises:
-        SourceError: it cannot be opened, or fails.
+        SourceError: it fails, or gives something else.
     """
-    source = sources.open_source(config, name="enrol", base=base)
     began_s = next_s = clock_s()
     number = 0
     try:
@@ -90,10 +82,10 @@ def of_camera(
             now_s = clock_s()
             if now_s - began_s > _LOOK_S:
                 return
-            if now_s < next_s:
-                continue
             if window.data.ndim != 3:
                 raise SourceError("this source gives no pictures; fix: --pipeline with a camera")
+            if now_s < next_s:
+                continue
             next_s = now_s + _LOOK_EVERY_S
             number += 1
             yield Taken(f"picture {number}", window.data if window.data.size else None)

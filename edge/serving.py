@@ -11,7 +11,7 @@ from edge import gallery_file
 from edge.activate import open_or_previous, open_previous
 from edge.bundle import Bundle
 from edge.config import PipelineConfig
-from edge.errors import BundleError, EngineError, OutputError
+from edge.errors import BundleError, ConfigError, EngineError, OutputError
 from edge.gallery_file import Enrolled
 from edge.healthy import HealthyWindows
 from edge.pipeline import Pipeline
@@ -162,6 +162,10 @@ class Serving:
         config = self._config
         if config.gallery is None:
             return None
+        if self.bundle.workload.learn is not None:
+            name = self.bundle.workload.name
+            why = f"{name} learns, and enrols nobody; fix: leave it out"
+            raise ConfigError(f"pipeline.gallery = {config.gallery!r}: {why}")
         key = "pipeline.gallery_key"
         return Enrolled(
             self._base / config.gallery,
