@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from collector.evidence import Fetcher
+    from contract.evidence import EvidenceFile
     from contract.spec import Array
 
 WAIT_S = 5.0  # for the device, before the reader is told to come again
@@ -36,7 +37,7 @@ _FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 
 
 class Pages:
-    """Two addresses per hash: the file itself, and what a picture is drawn from."""
+    """Three addresses per hash: the file, what curves are drawn from, and the picture in it."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class Pages:
         return [
             Route("/api/evidence/{sha256}", self._file),
             Route("/api/evidence/{sha256}/spectra", self._spectra),
+            Route("/api/evidence/{sha256}/picture", self._picture),
         ]
 
     async def _file(self, request: Request) -> Response:
@@ -71,6 +73,9 @@ class Pages:
 
     async def _spectra(self, request: Request) -> Response:
         return await self._fetched(request, _as_spectra)
+
+    async def _picture(self, request: Request) -> Response:
+        return await self._fetched(request, _as_picture)
 
     async def _fetched(
         self, request: Request, answer: Callable[[str, bytes], Response]
@@ -121,10 +126,7 @@ def _as_file(sha256: str, raw: bytes) -> Response:
 
 
 def _as_spectra(_: str, raw: bytes) -> Response:
-    try:
-        read = evidence.decode(raw)
-    except ValueError as error:
-        raise HTTPException(502, f"this evidence cannot be read: {error}") from None
+    read = _read(raw)
     samples, *channels = read.window.shape or (0,)
     body: dict[str, Any] = {
         "source": read.source,
@@ -137,8 +139,23 @@ def _as_spectra(_: str, raw: bytes) -> Response:
         "channels": channels[0] if channels else 1,
         "spectra": {name: _rounded(array) for name, array in read.spectra.items()},
         "trend": _rounded(read.trend),
+        "picture": bool(read.picture),
     }
     return as_json(body, headers=_FOR_EVER)
+
+
+def _as_picture(_: str, raw: bytes) -> Response:
+    picture = _read(raw).picture
+    if not picture:
+        raise HTTPException(404, "no picture is in this evidence")
+    return Response(picture, headers=_FOR_EVER, media_type="image/jpeg")
+
+
+def _read(raw: bytes) -> EvidenceFile:
+    try:
+        return evidence.decode(raw)
+    except ValueError as error:
+        raise HTTPException(502, f"this evidence cannot be read: {error}") from None
 
 
 def _rounded(array: Array) -> Any:

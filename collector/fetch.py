@@ -109,6 +109,7 @@ def _about(raw: bytes) -> dict[str, Any]:
         "window": " x ".join(map(str, read.window.shape)),
         "rate_hz": read.rate_hz,
         "spectra": ", ".join(sorted(read.spectra)),
+        "picture": f"{len(read.picture)} bytes of JPEG" if read.picture else "none",
     }
 
 

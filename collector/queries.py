@@ -29,6 +29,8 @@ MOST_PIPELINES = 64
 MOST_SERIES = 200
 MOST_BYTES = 16 * 1024 * 1024
 
+_MOST_VISITS = 100  # alerts looked back on for one that is still raised
+
 # What an alert of an older device or collector does not say.
 _LATER = {
     field.name: field.default
@@ -151,15 +153,33 @@ def newest(
 def newest_alert(
     db: sqlite3.Connection, device: str, pipeline: str, level: Literal["notice", "alarm"]
 ) -> Row | None:
-    """The alert of that level that the pipeline has made last."""
-    rows = messages(
+    """The alert of that level that the pipeline has made last.
+
+    Where it says that a visit is over, and others are not, the newest of those that began them.
+    """
+    rows = _newest_alerts(db, device, pipeline, level, limit=1)
+    if rows and rows[0]["visit"] is not None and rows[0]["state"] == "cleared":
+        rows = _newest_alerts(db, device, pipeline, level, limit=_MOST_VISITS)
+        over = set()
+        for row in rows:
+            outcome = row["visit"], row["label"]
+            if row["state"] == "cleared":
+                over.add(outcome)
+            elif outcome not in over:
+                return row
+    return rows[0] if rows else None
+
+
+def _newest_alerts(
+    db: sqlite3.Connection, device: str, pipeline: str, level: str, *, limit: int
+) -> list[Row]:
+    return messages(
         db,
         "kind = 'alert' AND message.device = :device AND pipeline = :pipeline"
         " AND coalesce(json_extract(body, '$.level'), 'alarm') = :level"  # by the index of it
-        " ORDER BY message.era DESC, seq DESC LIMIT 1",
-        {"device": device, "pipeline": pipeline, "level": level},
+        " ORDER BY message.era DESC, seq DESC LIMIT :limit",
+        {"device": device, "pipeline": pipeline, "level": level, "limit": limit},
     )
-    return rows[0] if rows else None
 
 
 def device_with(db: sqlite3.Connection, sha256: str) -> str | None:

@@ -84,8 +84,8 @@ function pipelinePart(device, pipeline, width) {
   const pills = [];
   const pill = (text, tone) => pills.push(element("span", `pill ${tone}`, text));
   if (pipeline.sensor !== null) pill(`sensor: ${pipeline.sensor}`, "warn");
-  if (isNoticed(pipeline)) pill(`notice: ${pipeline.notice.label}`, "warn");
-  if (isRaised(pipeline)) pill(`alarm: ${pipeline.alarm.label}`, "bad");
+  if (isNoticed(pipeline)) pill(`notice: ${named(pipeline.notice)}`, "warn");
+  if (isRaised(pipeline)) pill(`alarm: ${named(pipeline.alarm)}`, "bad");
   if (!pills.length) pill(pipeline.state ?? "quiet", isWatched ? "good" : "");
   const part = element("div", "pipeline",
     element("div", "title", element("h4", "", pipeline.pipeline), ...pills));
@@ -128,11 +128,17 @@ function pipelinePart(device, pipeline, width) {
 // Who dated it, where it was not the device's own synchronized clock.
 const DATED = { boot: "dated by a later message", collector: "time of arrival" };
 
+const named = (alert) => (alert.who ? `${alert.label}: ${alert.who}` : alert.label);
+
 const ZONES = { A: "good", B: "good", C: "warn", D: "bad" };
+
+/** Of people: whether both speak of the same outcome of the same stay. */
+const isSameVisit = (one, other) => one.visit === other.visit && (!one.visit || one.label === other.label);
 
 /** The alert that raised what this one clears, if it is listed. */
 const raisedBefore = (alert) => alerts.find((each) => each.kind === alert.kind && each.state === "raised"
   && each.device === alert.device && each.pipeline === alert.pipeline && each.level === alert.level
+  && isSameVisit(each, alert)
   && (each.era < alert.era || (each.era === alert.era && each.seq < alert.seq)));
 
 /** How long ago it was raised, and whether it still is; of one that is cleared, how long it lasted. */
@@ -143,7 +149,9 @@ function age(alert, now_ns) {
   }
   const pipeline = devices.find((each) => each.device === alert.device)
     ?.pipelines.find((each) => each.pipeline === alert.pipeline);
-  const isStill = pipeline?.[alert.level]?.n === alert.n;
+  const isStill = alert.visit
+    ? !alerts.some((each) => each.state === "cleared" && each.device === alert.device && isSameVisit(each, alert))
+    : pipeline?.[alert.level]?.n === alert.n;
   return `${format.ago(alert.at_ns, now_ns)}${isStill ? ", still raised" : ""}`;
 }
 
@@ -166,12 +174,19 @@ function drawEvidence(alert, panel, found) {
   const width = Math.round(Math.min(Math.max(half >= 380 ? half : panel.clientWidth, 280), 560));
   const link = element("a", "", "download");
   link.href = `/api/evidence/${alert.evidence}`;
+  const file = [link, ` (.npz, SHA-256 ${alert.evidence.slice(0, 12)}…)`];
+  if (found.picture) {
+    const picture = element("img", "look");
+    picture.src = `/api/evidence/${alert.evidence}/picture`;
+    picture.alt = `the best look at the person: ${named(alert)}`;
+    panel.replaceChildren(element("p", "mark", `Window ${found.window} · `, ...file), picture);
+    return;
+  }
   const seconds = format.duration((1000 * found.samples) / found.rate_hz);
   const channels = found.channels === 1 ? "1 channel" : `${found.channels} channels`;
   const rate = `${Number((found.rate_hz / 1000).toPrecision(4))} kHz`;
   panel.replaceChildren(
-    element("p", "mark", `Window ${found.window}: ${seconds} at ${rate}, ${channels} · `, link,
-      ` (.npz, SHA-256 ${alert.evidence.slice(0, 12)}…)`),
+    element("p", "mark", `Window ${found.window}: ${seconds} at ${rate}, ${channels} · `, ...file),
     element("div", "spectra", ...pictures(found, width, format.duration)));
 }
 
@@ -227,7 +242,7 @@ function alertRow(alert) {
     element("td", "", time, ...marks),
     element("td", "", element("span", `pill ${tone}`, `${isSensor ? "sensor" : alert.level} ${alert.state}`), past),
     element("td", "", `${alert.device} / ${alert.pipeline}`),
-    element("td", "", alert.label),
+    element("td", "", named(alert)),
     element("td", "number", numbers),
     element("td", "number", alert.latency_ms === null ? "–" : format.duration(alert.latency_ms)));
 }
@@ -252,7 +267,7 @@ function drawAlerts(isNew) {
   if (isNew) {
     const newest = alerts[0];
     byId("announce").textContent =
-      `${newest.level ?? newest.kind} ${newest.state}: ${newest.label}, ${newest.device} ${newest.pipeline}`;
+      `${newest.level ?? newest.kind} ${newest.state}: ${named(newest)}, ${newest.device} ${newest.pipeline}`;
   }
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -255,6 +256,28 @@ def test_the_spectra_are_those_of_the_file(site):
     assert json.dumps(shape(example("/api/evidence/SHA256/spectra"))) == json.dumps(shape(body))
 
 
+def test_a_picture_is_shown_as_one(site, path):
+    jpeg = b"\xff\xd8\xff\xe0 a face"
+    raw = evidence.encode(replace(FILE, window=np.zeros(0), spectra={}, picture=jpeg))
+    sha256 = hashlib.sha256(raw).hexdigest()
+    store = Store(path)
+    store.add([received(alert(evidence=sha256))])
+    store.close()
+    site.json(f"/api/evidence/{sha256}")
+    give(site.fetcher, parts(raw, sha256=sha256))
+    status, headers, body = site.get(f"/api/evidence/{sha256}/picture")
+    assert (status, headers["content-type"], body) == (200, "image/jpeg", jpeg)
+    assert "immutable" in headers["cache-control"]
+    about = site.json(f"/api/evidence/{sha256}/spectra")[1]
+    assert (about["picture"], about["spectra"], about["samples"]) == (True, {}, 0)
+
+
+def test_evidence_without_a_picture_has_none(site):
+    site.json(URL)
+    give(site.fetcher, parts())
+    assert site.json(f"{URL}/picture") == (404, {"error": "no picture is in this evidence"})
+
+
 def test_every_reason_is_an_answer_of_its_own(site, clock):
     assert site.json("/api/evidence/xyz") == (
         400,
@@ -281,6 +304,7 @@ def test_what_is_no_evidence_though_its_hash_is_right_is_told(site, path):
     site.json(f"/api/evidence/{sha256}")
     give(site.fetcher, parts(raw, sha256=sha256))
     assert site.json(f"/api/evidence/{sha256}/spectra")[0] == 502
+    assert site.json(f"/api/evidence/{sha256}/picture")[0] == 502
     assert site.get(f"/api/evidence/{sha256}")[0] == 200
 
 
