@@ -30,7 +30,7 @@ from edge import (
 from edge.bundle import Bundle
 from edge.check import EX_CONFIG
 from edge.config import PipelineConfig
-from edge.errors import ConfigError, OutputError, VedetteError
+from edge.errors import BundleError, ConfigError, OutputError, VedetteError
 from edge.gallery_enrol import MOST_AT_ONCE, Outcome, Shown
 from edge.gallery_pictures import Taken
 from edge.gallery_quality import Look, look
@@ -123,12 +123,9 @@ def main(
         if not (arguments.images or arguments.camera):
             return _change_consent(arguments, place)
         return _enrol(arguments, place, open_eye or open_bundle)
-    except GalleryError as error:
+    except (VedetteError, GalleryError) as error:
         sys.stderr.write(f"vedette {verb}: {error}\n")
-        return 1
-    except VedetteError as error:
-        sys.stderr.write(f"vedette {verb}: {error}\n")
-        return EX_CONFIG
+        return EX_CONFIG if isinstance(error, ConfigError | BundleError) else 1
 
 
 def show(taken: Iterable[Taken], see: See) -> Iterable[Shown]:

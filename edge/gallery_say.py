@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from contract.gallery import Gallery
+from contract.gallery import Gallery, Person
 from edge import gallery_enrol
 from edge.gallery_enrol import Outcome, Shown
 from edge.gallery_forget import Erased
@@ -33,10 +33,7 @@ def outcome(found: Outcome, made: Gallery, path: Path, today: dt.date) -> Said:
     lines = [line(one) for one in found.pictures]
     lines += [f"{'warn' if person else 'FAIL'} {one}" for one in told]
     if person is not None:
-        lines.append(
-            f"{person.name}: {len(person.pictures)} pictures, {len(person.negatives)} negatives, "
-            f"in {path}, version {made.version}"
-        )
+        lines.append(f"{person.name}: {_many(person)}, in {path}, version {made.version}")
     pictures = [
         {
             "file": one.taken.name,
@@ -69,7 +66,7 @@ def everybody(made: Gallery, path: Path, today: dt.date) -> Said:
         until = f"until {consent.until}" if consent.until else "until withdrawn"
         ended = "" if consent.is_valid(today) else "EXPIRED, matched no more; "
         lines.append(
-            f"  {one.name}: {ended}{len(one.pictures)} pictures, {len(one.negatives)} negatives; "
+            f"  {one.name}: {ended}{_many(one)}; "
             f"by {consent.by}, {consent.why or 'no reason given'}, since {consent.since}, {until}"
         )
         people.append(
@@ -115,6 +112,11 @@ def erased(done: Erased, path: Path) -> Said:
     if not done.left:
         lines.append("nothing of theirs is left in any of them")
     return asdict(done), lines
+
+
+def _many(person: Person) -> str:
+    pictures = len(person.pictures)
+    return f"{pictures} picture{'s' * (pictures != 1)}, {len(person.negatives)} negatives"
 
 
 def _said(one: Shown) -> list[str]:
