@@ -107,9 +107,14 @@ class Track:
         self.live, self.live_frames = other.live, other.live_frames
 
     @property
-    def unit(self) -> Array:
-        """(d,) float64 mean embedding, of length 1."""
-        mean: Array = self.total / max(float(np.linalg.norm(self.total)), 1e-12)
+    def mean(self) -> Array:
+        """(d,) float64 mean of its unit embeddings, shorter than 1 as far as these differ.
+
+        Its product with another embedding is the mean of the single faces' cosines, which is what
+        thresholds measured on single faces are for. The cosine to the mean itself is higher, of
+        the same person and of others alike.
+        """
+        mean: Array = self.total / max(self.weight, 1e-12)
         return mean
 
 
@@ -243,5 +248,5 @@ def _cosines(tracks: Sequence[Track], units: Sequence[Array | None]) -> Array:
     columns = [i for i, unit in enumerate(units) if unit is not None]
     if rows and columns:
         theirs = np.stack([unit for unit in units if unit is not None])
-        found[np.ix_(rows, columns)] = np.stack([tracks[i].unit for i in rows]) @ theirs.T
+        found[np.ix_(rows, columns)] = np.stack([tracks[i].mean for i in rows]) @ theirs.T
     return found

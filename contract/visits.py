@@ -90,8 +90,8 @@ class Visitor(Detection):
     """A face in the picture and what is thought of the person.
 
     `label` is as at the top of this file; `score` of a recognised person, a stranger or an
-    unresolved one the cosine to the nearest who is enrolled, -1 without one; of a spoof 1 less the
-    liveness; of a face that it is too early to tell of, 0.
+    unresolved one the mean cosine of the faces to the nearest who is enrolled, -1 without one; of
+    a spoof 1 less the liveness; of a face that it is too early to tell of, 0.
 
     Attributes:
         visit: names the visit: 12 hex digits.
@@ -121,7 +121,10 @@ class _Seen:
 
     @property
     def cosine(self) -> float:
-        return -1.0 if self.found is None else self.found.cosine
+        """Mean over the track's faces, to the nearest who is enrolled; -1: nothing to compare."""
+        if self.found is None or self.found.nearest is None:
+            return -1.0
+        return self.found.cosine * float(np.linalg.norm(self.track.mean))
 
 
 def follow(profile: Profile) -> Visits:
@@ -150,7 +153,7 @@ class Visits:
         """Nobody is there.
 
         Args:
-            match: who of the enrolled an embedding, (d,) float32 of length 1, is.
+            match: who of the enrolled an embedding, (d,) float32 of any length, is.
             rules: when what may be said.
         """
         self._match = match
@@ -216,7 +219,7 @@ class Visits:
                 track.add(unit, mark)
             if face.box in live:
                 _note_liveness(track, live[face.box])
-            match = self._match(track.unit.astype(np.float32)) if track.usable else None
+            match = self._match(track.mean.astype(np.float32)) if track.usable else None
             seen.append(_Seen(face, track, mark, match))
         self._keep([track for track in tracks if track not in self._tracks])
         return seen
@@ -246,7 +249,7 @@ class Visits:
             if new.label != FACE or new.usable < self._rules.named_frames or new.who is not None:
                 continue
             gone = [t for t in self._tracks if t.usable and t not in here]
-            cosines = [float(track.unit @ new.unit) for track in gone]
+            cosines = [float(track.mean @ new.mean) for track in gone]
             if not cosines or max(cosines) < self._rules.same:
                 continue
             old = gone[int(np.argmax(cosines))]
@@ -254,7 +257,7 @@ class Visits:
                 old.label = FACE
             old.join(new)
             one.track = old
-            one.found = self._match(old.unit.astype(np.float32))
+            one.found = self._match(old.mean.astype(np.float32))
             here = [each.track for each in seen]
             self._tracks = [track for track in self._tracks if track is not new]
 
@@ -277,15 +280,16 @@ class Visits:
         track, match, rules = one.track, one.found, self._rules
         if match is None or self._is_spoof(track):
             return None
-        if track.label == RECOGNISED and match.name is None and match.nearest == track.who:
-            return track.who if match.cosine >= rules.clear_threshold else None
+        name = match.name if one.cosine >= rules.threshold else None
+        if track.label == RECOGNISED and name is None and match.nearest == track.who:
+            return track.who if one.cosine >= rules.clear_threshold else None
         is_tested = track.label == RECOGNISED or track.live_frames >= rules.named_frames
         if self._tests_liveness and not is_tested:
             return None
         is_enough = (
             track.usable >= rules.named_frames and track.present_s - track.clear_s >= rules.named_s
         )
-        return match.name if is_enough else None
+        return name if is_enough else None
 
     def _is_spoof(self, track: Track) -> bool:
         """Once a spoof, one until it is gone."""
@@ -317,8 +321,7 @@ class Visits:
         track, match, rules = one.track, one.found, self._rules
         return (
             match is not None
-            and match.name is None
-            and match.cosine < rules.threshold
+            and one.cosine < rules.threshold
             and track.usable >= rules.stranger_frames
             and track.present_s - track.clear_s >= rules.stranger_s
         )

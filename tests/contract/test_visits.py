@@ -195,6 +195,18 @@ def test_a_stranger_who_turns_to_the_camera_is_one_further_message():
     assert len({one.visit for one in camera.said}) == 1
 
 
+def test_what_counts_is_the_mean_of_the_cosines_not_the_cosine_of_the_mean():
+    """Two faces on both sides of Anna's: each 0.85 to her, their mean points straight at her."""
+    camera = Camera("anna", rules=Rules(same=0.4, threshold=0.9, clear_threshold=0.88))
+    one = between("anna", "x", 0.85)
+    other = 2 * 0.85 * vector("anna") - one
+    for number in range(10):
+        camera.see(face((one, other)[number % 2], 100), s=0.5)
+    assert camera.told() == [("raised", "stranger", None)]
+    assert camera.found[0].score == pytest.approx(0.85, abs=1e-6)
+    assert camera.found[0].frames == 10
+
+
 def test_near_the_threshold_nothing_flaps():
     """Noise on both sides of it for five minutes: at most one message for each outcome."""
     camera, noise = Camera("anna"), np.random.default_rng(4)
