@@ -26,6 +26,7 @@ _OVERLAP = 0.2
 _APART = -1.0  # likeness: another person, wherever the face is
 _LIKENESS = 2.0  # times overlap: places are shared for a moment, faces are not
 _HEAVIEST = 30.0  # sum of weights: a person who stays for hours may still change
+_MOST_LIVE = 15  # liveness scores that count
 _SMOOTH = 0.5  # of the speed, from one picture to the next
 
 
@@ -91,6 +92,14 @@ class Track:
         if self.weight > _HEAVIEST:
             self.total = self.total * (_HEAVIEST / self.weight)
             self.weight = _HEAVIEST
+
+    def note_liveness(self, score: float) -> None:
+        """One more liveness score; of many the oldest fade."""
+        if self.live_frames == _MOST_LIVE:
+            self.live *= (_MOST_LIVE - 1) / _MOST_LIVE
+            self.live_frames -= 1
+        self.live += score
+        self.live_frames += 1
 
     def join(self, other: Track) -> None:
         """`other`, seen now, is the same person: this goes on where it is."""

@@ -21,7 +21,7 @@ to 1 (a living one); so a stage that finds faces can be followed by one that tes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,6 +31,7 @@ from contract import gallery
 from contract.gallery import Match
 from contract.spec import Array, Box, Detection, Detections, Floats, Level, Profile
 from contract.tracks import Track, assign, quality
+from contract.tracks_state import pack, unpack
 
 FACE, LIVE = "face", "live"
 RECOGNISED, STRANGER, UNRESOLVED, SPOOF = OUTCOMES = (
@@ -41,15 +42,8 @@ RECOGNISED, STRANGER, UNRESOLVED, SPOOF = OUTCOMES = (
 )
 LEVELS: dict[str, Level] = {STRANGER: "alarm", SPOOF: "alarm"}  # the others are notices
 
-_LABELS = (FACE, *OUTCOMES)
 _MOST = 64  # people kept in mind
 _KEEPS = 0.1  # likeness that another must be ahead by to take a name over
-_MOST_LIVE = 15  # liveness scores that count
-_NUMBERS = (
-    *("weight", "appeared_s", "last_s", "present_s", "clear_s", "frames", "usable"),
-    *("live", "live_frames", "score"),
-)
-_COUNTS = ("frames", "usable", "live_frames")
 
 
 @dataclass(frozen=True)
@@ -218,7 +212,7 @@ class Visits:
             if unit is not None:
                 track.add(unit, mark)
             if face.box in live:
-                _note_liveness(track, live[face.box])
+                track.note_liveness(live[face.box])
             match = self._match(track.mean.astype(np.float32)) if track.usable else None
             seen.append(_Seen(face, track, mark, match))
         self._keep([track for track in tracks if track not in self._tracks])
@@ -351,65 +345,22 @@ class Visits:
 
     def state(self) -> dict[str, Array]:
         """Everybody kept in mind. Embeddings of faces are in it, for `return_s` at most."""
-        tracks = self._tracks
-        length = max((len(track.total) for track in tracks), default=0)
-        totals = [t.total if t.usable else np.zeros(length) for t in tracks]
-        names = "\0".join(track.who or "" for track in tracks)
         return {
             "clock_s": np.array([self._now_s]),
             "clock_ns": np.array([self._last_ns]),
             "tests_liveness": np.array([self._tests_liveness]),
-            "visits": np.array([track.visit for track in tracks], np.int64),
-            "boxes": np.array([track.box for track in tracks]).reshape(-1, 4),
-            "speeds": np.array([track.speed for track in tracks]).reshape(-1, 2),
-            "totals": np.array(totals).reshape(len(tracks), length),
-            "numbers": np.array(
-                [[getattr(track, name) for name in _NUMBERS] for track in tracks], np.float64
-            ).reshape(-1, len(_NUMBERS)),
-            "labels": np.array([_LABELS.index(track.label) for track in tracks], np.int64),
-            "names": np.frombuffer(names.encode(), np.uint8),  # where text is no number
+            **pack(self._tracks),
         }
 
     def resume(self, state: Mapping[str, Array]) -> None:
         """Go on with them; nothing but time has passed."""
-        count = len(state["visits"])
-        names = state["names"].astype(np.uint8).tobytes().decode().split("\0")
-        rows = zip(
-            state["visits"].tolist(),
-            state["boxes"].reshape(count, 4),
-            state["speeds"].reshape(count, 2),
-            state["totals"].reshape(count, state["totals"].size // max(count, 1)),
-            state["numbers"].reshape(count, len(_NUMBERS)).tolist(),
-            state["labels"].tolist(),
-            names if count else [],
-            strict=True,
-        )
-        tracks = [_track(*row) for row in rows]
+        tracks = unpack(state)
         (now_s,), (last_ns,) = state["clock_s"].tolist(), state["clock_ns"].tolist()
         (tests_liveness,) = state["tests_liveness"].tolist()
+        if unknown := {track.label for track in tracks} - {FACE, *OUTCOMES}:
+            raise ValueError(f"labels {sorted(unknown)}, known: {FACE}, {', '.join(OUTCOMES)}")
         self._tracks, self._now_s, self._last_ns = tracks, float(now_s), int(last_ns)
         self._tests_liveness = bool(tests_liveness)
-
-
-def _track(
-    visit: int,
-    box: Array,
-    speed: Array,
-    total: Array,
-    numbers: Sequence[float],
-    label: int,
-    who: str,
-) -> Track:
-    if not 0 <= label < len(_LABELS):
-        raise ValueError(f"label {label}, known: {len(_LABELS)}")
-    values = {
-        name: int(value) if name in _COUNTS else value
-        for name, value in zip(_NUMBERS, numbers, strict=True)
-    }
-    track = Track(visit, box, speed, total, label=_LABELS[label], who=who or None, **values)  # type: ignore[arg-type]
-    if not track.usable:
-        track.total = np.zeros(0)
-    return track
 
 
 def _has_place(face: Detection) -> bool:
@@ -423,14 +374,6 @@ def _unit(face: Detection) -> Array | None:
     vector = face.vector.astype(np.float64)
     length = float(np.linalg.norm(vector))
     return vector / length if length > 0.0 else None
-
-
-def _note_liveness(track: Track, score: float) -> None:
-    if track.live_frames == _MOST_LIVE:  # the oldest fade
-        track.live *= (_MOST_LIVE - 1) / _MOST_LIVE
-        track.live_frames -= 1
-    track.live += score
-    track.live_frames += 1
 
 
 def _next_visit(visit: int, name: str) -> int:

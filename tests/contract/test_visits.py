@@ -488,9 +488,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
     for name in state:
         with pytest.raises(KeyError):
             own.resume({key: array for key, array in state.items() if key != name})
-    for name in ("boxes", "numbers", "labels", "visits", "clock_s", "names"):
+    for name in ("boxes", "floats", "counts", "labels", "visits", "clock_s", "names"):
         with pytest.raises(ValueError):  # noqa: PT011 -- any reason
-            own.resume(state | {name: np.full(3, 200)})
+            own.resume(state | {name: np.full(5, 200)})
     assert all(np.array_equal(own.state()[name], nothing[name]) for name in nothing)
 
 
