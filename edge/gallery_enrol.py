@@ -116,8 +116,6 @@ def enrol(
     chosen = _taken(shown)
     if not chosen:
         return Outcome(tuple(shown), None, ("no picture is left; nobody was enrolled",))
-    if len(own) + len(chosen) == 1:
-        told.append("one picture only; two or three more, on other days, make misses rarer")
     added = tuple(Picture(to_text(one.vector), one.look.quality) for one in chosen)
     if person is None:
         assert consent is not None
@@ -126,7 +124,16 @@ def enrol(
         pictures_now = (*person.pictures, *added)
         consent = consent or person.consent
         person = msgspec.structs.replace(person, pictures=pictures_now, consent=consent)
-    return Outcome(tuple(shown), person, tuple(told))
+    return Outcome(tuple(shown), person, (*told, *_lacks(person)))
+
+
+def _lacks(person: Person) -> list[str]:
+    lacks = []
+    if len(person.pictures) == 1:
+        lacks.append("one picture only; two or three more, on other days, make misses rarer")
+    if not person.consent.why:
+        lacks.append("the consent register has no reason; --why TEXT")
+    return lacks
 
 
 def rule_out(
@@ -155,14 +162,12 @@ def rule_out(
     if not chosen:
         why = f"nothing new that is not {person.name}; at most {MOST_NEGATIVES} are kept"
         return Outcome(tuple(shown), None, (why,))
-    shown = [
-        replace(one, advice=(f"cosine {float((own @ one.vector).max()):.3f} to {person.name}",))
-        if one.is_taken
-        else one
-        for one in shown
-    ]
+    cosine = max(float((own @ one.vector).max()) for one in chosen)
+    told: tuple[str, ...] = ()
+    if cosine < made.same:
+        told = (f"none would have been taken for {person.name} (cosine up to {cosine:.3f})",)
     negatives = (*person.negatives, *(to_text(one.vector) for one in chosen))
-    return Outcome(tuple(shown), msgspec.structs.replace(person, negatives=negatives))
+    return Outcome(tuple(shown), msgspec.structs.replace(person, negatives=negatives), told)
 
 
 def find(made: Gallery, name: str) -> Person:

@@ -75,7 +75,6 @@ def forget(
     made = gallery_file.read(path, key)
     ids = {person.id for person in people}
     own = np.concatenate([person.vectors for person in people])
-    beside = gallery.to_vectors(text for person in people for text in person.negatives)
     stay, negatives = [], 0
     for person in made.persons:
         if person.id not in ids:
@@ -88,7 +87,7 @@ def forget(
     )
     gallery_file.write(path, changed, key, keeps_previous=False)
     wiped, left = _wipe_pictures(people)
-    vectors = np.concatenate([own, beside]) if len(beside) else own
+    vectors = np.concatenate([own, *_of_theirs_alone(people, stay)])
     checked = []
     for file in _files([path.parent, *folders]):
         checked.append(str(file))
@@ -115,6 +114,14 @@ def _without(person: Person, own: Floats, same: float) -> Person:
         text for text, cosine in zip(person.negatives, alike, strict=True) if cosine < same
     )
     return msgspec.structs.replace(person, negatives=stay)
+
+
+def _of_theirs_alone(people: Sequence[Person], stay: Sequence[Person]) -> list[Floats]:
+    """The negatives kept with those who are erased, but for those that others have a right to."""
+    rights = {picture.embedding for person in stay for picture in person.pictures}
+    rights |= {text for person in stay for text in person.negatives}
+    texts = {text for person in people for text in person.negatives} - rights
+    return [gallery.to_vectors([text]) for text in sorted(texts)]
 
 
 def _wipe_pictures(people: Sequence[Person]) -> tuple[list[str], list[str]]:

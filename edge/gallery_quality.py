@@ -18,8 +18,8 @@ from contract.spec import Array, Detection, Detections, Floats
 # Between the eyes, pixels of the picture: 1.00 at 20, 0.97 at 14, 0.84 at 12, 0.67 at 10.
 LEAST_EYES_PX, GOOD_EYES_PX = 14.0, 20.0
 # As `sharpness` measures it, median 0.013 untouched. By a Gaussian of 1.5, 2, 3, 4 pixels of the
-# chip 1.00, 0.97, 0.71, 0.23, at medians of 0.0032, 0.0019, 0.0008, 0.0004; moved by an eighth of the
-# distance between the eyes 0.94 to 1.00, by a fifth 0.31 to 0.62.
+# chip 1.00, 0.97, 0.71, 0.23, at medians of 0.0032, 0.0019, 0.0008, 0.0004; moved by an eighth of
+# the distance between the eyes 0.94 to 1.00, by a fifth 0.31 to 0.62.
 LEAST_SHARPNESS, GOOD_SHARPNESS = 0.0008, 0.002
 # Median grey of the face as the camera took it, 0 to 255; the light is evened afterwards: 1.00 at
 # 8, 0.98 at 3, where a real camera adds noise; 0.98 at 219, 0.89 at 251, 0.46 at 255.

@@ -26,8 +26,6 @@ def line(one: Shown) -> str:
 def outcome(found: Outcome, made: Gallery, path: Path, today: dt.date) -> Said:
     """What came of enrolling somebody, picture by picture."""
     told, person = list(found.told), found.person
-    if person is not None and not person.consent.why:
-        told.append("the consent register has no reason; --why TEXT")
     if person is not None and not person.consent.is_valid(today):
         told.append(f"consent ended on {person.consent.until}: matched no more; --until DATE")
     lines = [line(one) for one in found.pictures]
@@ -115,8 +113,8 @@ def erased(done: Erased, path: Path) -> Said:
 
 
 def _many(person: Person) -> str:
-    pictures = len(person.pictures)
-    return f"{pictures} picture{'s' * (pictures != 1)}, {len(person.negatives)} negatives"
+    counts = {"picture": len(person.pictures), "negative": len(person.negatives)}
+    return ", ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
 
 
 def _said(one: Shown) -> list[str]:

@@ -168,7 +168,9 @@ def test_negatives_are_kept_with_the_person_they_are_not():
     arrays = gallery.to_arrays(before, today=dt.date(2026, 1, 1), threshold=0.9)
     assert gallery.match(arrays, other).name == "Anna"
     outcome = gallery_enrol.rule_out("ANNA", [shown("1", other)], before)
-    assert outcome.pictures[0].advice == ("cosine 0.928 to Anna",)
+    assert outcome.told == ()
+    ben = gallery_enrol.rule_out("Anna", [shown("1", vector(1))], before)
+    assert ben.told == ("none would have been taken for Anna (cosine up to 0.000)",)
     after = gallery.changed(before, outcome.person)
     arrays = gallery.to_arrays(after, today=dt.date(2026, 1, 1), threshold=0.9)
     assert gallery.match(arrays, other).name is None

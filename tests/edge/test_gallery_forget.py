@@ -98,6 +98,14 @@ def test_negatives_of_others_that_show_the_person_go_too(path):
     assert ben.negatives == (gallery.to_text(vector(4)),)
 
 
+def test_negatives_that_are_somebody_elses_own_pictures_stay_theirs(path):
+    """Carl was taken for Anna, and is enrolled; Anna's going takes nothing from him."""
+    carl = person("Carl", vector(3))
+    done = forget(path, people=(ANNA, BEN, carl))
+    assert done.left == ()
+    assert gallery_file.read(path, None).find("Carl") == carl
+
+
 def test_who_still_stands_there_and_looks_the_same_is_named(path):
     """One person under two names."""
     twice = person("Ann", vector(0, 2))
