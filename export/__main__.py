@@ -14,6 +14,7 @@ from training.job import reopen
 
 _EXAMPLE = """example:
   vedette export runs/machine_condition/20300101-120000
+  vedette export --published faces --data data
 
 exit codes: 0 done, 1 failed or refused by the parity gate, 2 wrong usage
 """
@@ -27,7 +28,16 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", metavar="RUN", type=Path, help="a folder made by vedette train")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "run", metavar="RUN", type=Path, nargs="?", help="a folder made by vedette train"
+    )
+    what.add_argument(
+        "--published",
+        choices=["faces"],
+        help="of weights that others published, which are fetched; nothing is trained",
+    )
+    add("--data", type=Path, metavar="DIR", help="with --published: root of the data sets")
     add("--out", type=Path, metavar="DIR", help="the bundle's folder (default: bundles/NAME)")
     add("--json", action="store_true", help="one JSON object on stdout at the end")
     return parser
@@ -38,33 +48,42 @@ def main(verb: str, argv: Sequence[str]) -> int:
     asked = _parser(verb).parse_args(argv)
 
     from edge.errors import VedetteError
-    from export.build import ENGINES, build
+    from export import published
+    from export.build import build
     from export.convert import ConversionError
     from export.parity import ParityError
     from training.console import fail, print_json, progress, say
 
     start = time.monotonic()
     try:
-        job = reopen(asked.run)
-        out = asked.out or Path("bundles", job.run.workload)
-        with progress() as bars:
-            made = build(job, out, bars)
+        if asked.published:
+            out = asked.out or Path("bundles", asked.published)
+            with progress() as bars:
+                made = published.build(runs.data_root(asked.data), out, bars)
+        else:
+            job = reopen(asked.run)
+            out = asked.out or Path("bundles", job.run.workload)
+            with progress() as bars:
+                made = build(job, out, bars)
     except (DataError, VedetteError, ConversionError, ParityError, OSError) as error:
         return fail(verb, error)
     except KeyboardInterrupt:
-        return fail(verb, f"interrupted, nothing written; fix: vedette {verb} {asked.run}")
+        return fail(verb, f"interrupted, nothing written; fix: vedette {verb} {' '.join(argv)}")
     for name, metrics in made.metrics.items():
         say(f"{name:<8} " + ", ".join(f"{metric} {value:.4g}" for metric, value in metrics.items()))
-    say(f"bundle   {out}\nreport   {asked.run / runs.REPORT}")
+    say(f"bundle   {out}")
+    if asked.run:
+        say(f"report   {asked.run / runs.REPORT}")
+    engines = sorted({engine for stage in made.stages.values() for engine in stage})
     if asked.json:
         print_json(
             {
                 "bundle": str(out),
                 "workload": made.workload,
-                "model_id": {engine: made.model_id(engine) for engine in ENGINES},
+                "model_id": {engine: made.model_id(engine) for engine in engines},
                 "bytes": {
                     "float": sum(made.float_bytes.values()),
-                    **{e: sum(s[e].bytes for s in made.stages.values()) for e in ENGINES},
+                    **{e: sum(s[e].bytes for s in made.stages.values()) for e in engines},
                 },
                 "metrics": made.metrics,
                 "tolerances": made.tolerances,

@@ -10,12 +10,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from contract import workloads
+from contract.fold import Model
 from contract.manifest import MANIFEST
-from contract.spec import OperatingPoint, Workload
+from contract.spec import Floats, OperatingPoint, Workload
 from edge.bundle import Bundle
 from edge.errors import VedetteError
 from export import device
@@ -221,7 +223,7 @@ def evaluate(bundle: Bundle | None, dataset: DataSet, *, left_out: str | None = 
     return Evaluation(measured.metrics, measured.rows, measured.trades, time.monotonic() - start)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Bench:
     """A bundle on the test bench: what `training.protocols.Bench` asks for.
 
@@ -258,6 +260,27 @@ class _Bench:
         assert self.bundle is not None, "a data set whose protocol runs recordings needs a bundle"
         return self.bundle
 
+    def float_outputs(self, stage: str, inputs: Floats) -> Floats | None:
+        """What the float model of a stage gives, where it is one that others published."""
+        model = self._published.get(stage)
+        return None if model is None else model(inputs)
+
+    @cached_property
+    def _published(self) -> Mapping[str, Model]:
+        from training import backend
+        from training.weights import faces
+
+        if self.workload.name != "faces":
+            return {}
+        backend.quiet()
+        try:
+            return {faces.EMBED: backend.as_model(faces.embedding())}
+        except DataError as error:  # it is only compared with
+            from training.console import say
+
+            say(f"float figures are left out: {error}")
+            return {}
+
     def split_of(self, recording: Recording) -> str:
         """Where the recording was when the bundle was made."""
         group = f"{recording.dataset}/{recording.name}"
@@ -277,7 +300,7 @@ class _Bench:
 
 
 def _default_bundle(name: str) -> Path:
-    """`bundles/NAME` here or in the checkout; trained and exported first where there is none.
+    """`bundles/NAME` here or in the checkout; made first where there is none.
 
     Raises:
         DataError: it could not be made; the reason stands above.
@@ -288,10 +311,13 @@ def _default_bundle(name: str) -> Path:
     for known in (folder, _CHECKOUT / folder):
         if (known / MANIFEST).exists():
             return known
-    say(f"no bundle in {folder} yet: training and exporting one first")
+    say(f"no bundle in {folder} yet: making one first")
     with tempfile.TemporaryDirectory() as temporary:
-        run = str(Path(temporary, "run"))
-        for arguments in (["train", name, "--out", run], ["export", run, "--out", str(folder)]):
+        run, out = str(Path(temporary, "run")), ["--out", str(folder)]
+        steps = [["train", name, "--out", run], ["export", run, *out]]
+        if name not in recipes.names():
+            steps = [["export", "--published", name, *out]]
+        for arguments in steps:
             done = subprocess.run([sys.executable, "-m", "vedette", *arguments], check=False)
             if done.returncode:
                 raise DataError(f"{folder}: could not be made; fix: vedette {' '.join(arguments)}")

@@ -1,4 +1,4 @@
-"""Keras to TFLite, int8 from input to output."""
+"""Keras to TFLite: int8 from input to output, or with int8 weights alone."""
 
 from __future__ import annotations
 
@@ -45,6 +45,39 @@ def convert(model: Any, calibration: Floats, file: Path) -> None:
         converter.inference_input_type = tf.int8
         converter.inference_output_type = tf.int8
         file.write_bytes(converter.convert())
+
+
+def convert_weights(model: Any, file: Path) -> None:
+    """Write `file` with int8 weights and float activations, and the float model as `convert` does.
+
+    For networks whose activations one scale cannot hold, such as detectors that answer -10,000
+    where there is nothing: nothing is calibrated.
+
+    Args:
+        model: Keras model with one input and one output.
+        file: what to write.
+    """
+    import keras
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        signature = [keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32")]
+        model.export(folder, format="tf_saved_model", input_signature=signature, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        file.with_suffix(".float.tflite").write_bytes(converter.convert())
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        file.write_bytes(converter.convert())
+
+
+def check_weights(file: Path) -> tuple[Tensor, Tensor]:
+    """Input and output tensor of a file that `convert_weights` wrote."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(file), num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    return describe(given), describe(made)
 
 
 def check(file: Path, *, weights: int) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,10 @@ import pytest
 from contract import messages, workloads
 from contract.manifest import ModelFile
 from contract.messages import Address, Stamp
-from contract.spec import Detection, OperatingPoint, Profile
+from contract.spec import Detection, ImageSpec, OperatingPoint, Profile, SignalSpec
 from edge.pipeline import run_rows
 from training import recipes
+from training.weights import faces
 
 ADDRESS = Address("vedette", "device", "pipeline")
 STAMP = Stamp(ts_ns=1, mono_ns=1, boot_id="boot", seq=1, clock_synced=True)
@@ -23,9 +24,17 @@ POINT = OperatingPoint(
     scales=defaultdict(lambda: 1.0),  # whichever a workload asks for
 )
 
-every_workload = pytest.mark.parametrize(
-    "workload", [pytest.param(workloads.load(name), id=name) for name in workloads.names()]
-)
+ALL = [workloads.load(name) for name in workloads.names()]
+PUBLISHED = {"faces": faces.STAGES}  # by others, so that nothing is trained
+
+
+def over(those):
+    return pytest.mark.parametrize("workload", [pytest.param(one, id=one.name) for one in those])
+
+
+every_workload = over(ALL)
+every_signal = over([one for one in ALL if isinstance(one.input, SignalSpec)])
+every_picture = over([one for one in ALL if isinstance(one.input, ImageSpec)])
 every_recipe = pytest.mark.parametrize("name", recipes.names())
 
 
@@ -76,7 +85,7 @@ def test_revision_is_positive(workload):
     assert workload.revision >= 1
 
 
-@every_workload
+@every_signal
 def test_its_own_example_is_judged(workload):
     """The window that tests and benchmarks use is a typical one."""
     window = workload.input.example(seed=0)
@@ -96,7 +105,7 @@ def stuck(data):
     data[:, -1] = data[0, -1]
 
 
-@every_workload
+@every_signal
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [(not_finite, "not_finite"), (infinite, "not_finite"), (stuck, "stuck")],
@@ -108,7 +117,7 @@ def test_spoilt_window_is_refused_by_reason(workload, spoil, reason):
     assert workload.input.refuse(window) == reason
 
 
-@every_workload
+@every_signal
 def test_window_outside_of_the_limits_is_refused(workload):
     """Fewer samples or a lower rate than the features need."""
     window, spec = workload.input.example(seed=0), workload.input
@@ -117,7 +126,7 @@ def test_window_outside_of_the_limits_is_refused(workload):
     assert spec.refuse(replace(window, rate_hz=spec.min_rate_hz * 0.99)) == "rate_too_low"
 
 
-@every_workload
+@every_signal
 def test_smallest_window_that_is_not_refused_can_be_judged(workload):
     """The limits promise that everything within them works."""
     spec = workload.input
@@ -130,7 +139,7 @@ def test_smallest_window_that_is_not_refused_can_be_judged(workload):
     assert np.isfinite([detection.score for detection in judged]).all()
 
 
-@every_workload
+@every_signal
 def test_rows_have_the_declared_shape_and_type(workload):
     """What a stage prepares is what its model takes: any number of rows, float32, finite."""
     _, rows = fold(workload, workload.input.example(seed=1))
@@ -142,7 +151,7 @@ def test_rows_have_the_declared_shape_and_type(workload):
             assert made.shape[1:] == stage.input_shape
 
 
-@every_workload
+@every_signal
 def test_same_window_gives_the_same_rows_and_stays_as_it_was(workload):
     """Training, export and device must see the same numbers."""
     window = workload.input.example(seed=2)
@@ -153,7 +162,7 @@ def test_same_window_gives_the_same_rows_and_stays_as_it_was(workload):
     np.testing.assert_array_equal(window.data, before)
 
 
-@every_workload
+@every_signal
 def test_other_windows_give_other_rows(workload):
     """A stage that ignores its input would pass every test of shape."""
     rows = [fold(workload, window)[1] for window in examples(workload, 2)]
@@ -169,7 +178,7 @@ def test_stage_names_are_one_file_name_each(workload):
     assert all(name.isidentifier() and name.islower() for name in names)
 
 
-@every_workload
+@every_signal
 def test_learning_is_announced_and_repeatable(workload):
     """A workload that learns says from how many windows, and learns the same from the same."""
     assert (workload.learn_windows > 0) == (workload.learn is not None)
@@ -180,7 +189,7 @@ def test_learning_is_announced_and_repeatable(workload):
         np.testing.assert_array_equal(array, again.learned[name])
 
 
-@every_workload
+@every_signal
 def test_judged_detections_have_a_label_and_a_finite_score(workload):
     """What the policy sees."""
     windows = examples(workload, 8)
@@ -231,15 +240,41 @@ def test_what_has_a_model_has_a_tolerance(workload):
 
 
 @every_workload
-def test_every_model_has_a_recipe(workload):
+def test_every_model_has_a_recipe_or_is_published(workload):
     """Each stage with a model is trained, and its tolerances are measured by the recipe."""
     trained = {stage.name for stage in workload.stages if stage.input_shape is not None}
-    if not trained:
+    if not trained or workload.name in PUBLISHED:
         assert workload.name not in recipes.names()
+        assert trained == set(PUBLISHED.get(workload.name, ()))
         return
     recipe = recipes.load(workload.name)
     assert set(recipe.stages) == trained
     assert set(workload.tolerances) <= set(recipe.bigger_is_better)
+
+
+@every_picture
+def test_a_typical_picture_is_taken_and_stays_as_it_was(workload):
+    """What the first stage prepares of it is what its model takes, the same each time."""
+    window = workload.input.example(seed=0)
+    assert workload.input.refuse(window) is None
+    before = window.data.copy()
+    first = workload.stages[0]
+    rows, again = first.preprocess(window, ()), first.preprocess(window, ())
+    assert rows.dtype == np.float32
+    assert rows.shape[1:] == first.input_shape
+    np.testing.assert_array_equal(rows, again)
+    np.testing.assert_array_equal(window.data, before)
+    assert not np.array_equal(rows, first.preprocess(workload.input.example(seed=1), ()))
+
+
+@every_picture
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [((0, 0, 3), "corrupt"), ((2, 2, 3), "too_small"), ((480, 640), "not_an_image")],
+)
+def test_what_is_no_picture_is_refused_by_reason(workload, shape, reason):
+    window = replace(workload.input.example(seed=0), data=np.zeros(shape, np.uint8))
+    assert workload.input.refuse(window) == reason
 
 
 def test_no_recipe_without_a_workload():

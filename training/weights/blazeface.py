@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from contract.ops import decode
 from contract.spec import Floats
 from training import backend
 from training.datasets import DataError
@@ -34,22 +35,7 @@ _MIDDLE = 127.5  # the pixel value that the published files call 0
 _SAME = 0
 _ACTIVATIONS = {0: (), 1: (None,), 3: (6.0,)}
 
-# What anchors say that may be part of a face (logit above -2, on 365 pictures of six sets, boxes up
-# to 202 and 333 pixels wide), with a margin; (2, 17) least and largest value.
-FULL_RANGE_SPANS = np.array(
-    [
-        [-8, -7, -7, 0, 0, -55, -60, -25, -60, -45, -45, -45, -25, -100, -45, -25, -45],
-        [6, 4, 4, 220, 220, 25, 15, 55, 15, 45, 45, 45, 65, 25, 25, 100, 25],
-    ],
-    np.float32,
-)
-BACK_SPANS = np.array(
-    [
-        [-8, -60, -75, 0, 0, -105, -125, -40, -125, -80, -70, -80, -50, -155, -115, -45, -115],
-        [6, 60, 75, 360, 360, 40, 45, 105, 45, 80, 100, 80, 135, 45, 65, 155, 65],
-    ],
-    np.float32,
-)
+FULL_RANGE_SPANS, BACK_SPANS = decode.FULL_RANGE.spans, decode.BACK.spans
 
 Pads = tuple[tuple[int, int], ...]  # (before, after) for rows, columns and perhaps channels
 _NO_PADS: Pads = ((0, 0), (0, 0))

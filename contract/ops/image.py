@@ -1,0 +1,133 @@
+"""Pictures into what networks take, and places back into the picture. OpenCV and NumPy.
+
+Everywhere: pictures are (height, width, 3) RGB, values 0 to 255; points are x, y in pixels, the
+centre of the first pixel at 0.5, 0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from contract.spec import Array, Floats
+
+_BRIGHTEST = 99.5  # percentile of grey taken for white: a lamp in the picture is not
+_MIDDLE, _WHITE = 0.47, 230.0
+_EXPONENTS = (0.2, 1.5)
+_HALF = 0.5  # scales below it skip pixels when interpolated
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """How a picture lies in the square a network takes.
+
+    Attributes:
+        scale: pixels of the square for one of the picture.
+        left: where the picture begins in the square.
+        top: likewise.
+    """
+
+    scale: float
+    left: float
+    top: float
+
+    def back(self, points: Floats) -> Floats:
+        """(..., 2) points of the square as points of the picture."""
+        found: Floats = (points - np.array([self.left, self.top], np.float32)) / self.scale
+        return found
+
+
+def fit(height: int, width: int, *, size: int, margin: float = 0.0) -> Letterbox:
+    """The middle of the square, as large as the margin lets it.
+
+    Args:
+        height: of the picture.
+        width: of the picture.
+        size: of the square.
+        margin: on each side at least, in lengths of the picture's longer side.
+    """
+    scale = size / (max(height, width) * (1.0 + 2.0 * margin))
+    return Letterbox(scale, (size - scale * width) / 2.0, (size - scale * height) / 2.0)
+
+
+def letterbox(picture: Array, *, size: int, margin: float = 0.0) -> Floats:
+    """(size, size, 3) float32: the picture in the middle of a square, as `fit` says.
+
+    The sides are black; where a margin was asked for, the picture's edge goes on.
+
+    Args:
+        picture: uint8 or float32.
+        size: of the square.
+        margin: as in `fit`.
+    """
+    lies = fit(*picture.shape[:2], size=size, margin=margin)
+    matrix = np.array([[lies.scale, 0.0, lies.left], [0.0, lies.scale, lies.top]])
+    return warp(picture, matrix, size=size, edge_goes_on=margin > 0.0)
+
+
+def similarity(points: Floats, to: Floats) -> Array:
+    """(2, 3) float64: the rotation, scale and shift that best moves points to others.
+
+    Least squares without mirroring: Umeyama, IEEE PAMI 13(4), 1991.
+
+    Args:
+        points: (n, 2), n at least 2, not all the same.
+        to: (n, 2).
+    """
+    before, after = points.astype(np.float64), to.astype(np.float64)
+    middle, middle_to = before.mean(axis=0), after.mean(axis=0)
+    x, y = (before - middle).T
+    u, v = (after - middle_to).T
+    spread = float((x * x + y * y).sum())
+    along, across = float((x * u + y * v).sum()) / spread, float((x * v - y * u).sum()) / spread
+    turn = np.array([[along, -across], [across, along]])
+    return np.column_stack([turn, middle_to - turn @ middle])
+
+
+def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False) -> Floats:
+    """(size, size, 3) float32: a picture moved, bilinear; reduced by area first where it shrinks.
+
+    Args:
+        picture: uint8 or float32.
+        matrix: (2, 3) from points of the picture to points of the square.
+        size: of the square.
+        edge_goes_on: outside of the picture its edge is repeated; else black.
+    """
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < _HALF:
+        height, width = picture.shape[:2]
+        smaller = (max(round(2 * scale * width), 1), max(round(2 * scale * height), 1))
+        picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
+        shrunk = np.array([smaller[0] / width, smaller[1] / height])
+        matrix = np.column_stack([matrix[:, :2] / shrunk, matrix[:, 2]])
+    # OpenCV has the centre of the first pixel at 0, 0
+    shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5])
+    border = cv2.BORDER_REPLICATE if edge_goes_on else cv2.BORDER_CONSTANT
+    moved = cv2.warpAffine(
+        np.asarray(picture, np.float32),
+        shifted,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=border,
+    )
+    return np.asarray(moved, np.float32)
+
+
+def even_light(picture: Array) -> Floats:
+    """(height, width, 3) float32, brightened or darkened so that its median is a middle grey.
+
+    One power for all channels: out = 230 (x / white) ** c with c = ln 0.47 / ln(median), where
+    white is the 99.5th percentile of grey. Half a face in shadow stays half a face.
+
+    Args:
+        picture: uint8 or float32.
+    """
+    x = np.asarray(picture, np.float32)
+    grey = x.mean(axis=2)
+    white = float(np.percentile(grey, _BRIGHTEST)) + 1.0
+    middle = float(np.median(np.clip(grey / white, 1 / 255, 1.0)))
+    exponent = float(np.clip(np.log(_MIDDLE) / np.log(middle + 0.001), *_EXPONENTS))
+    light: Floats = _WHITE * np.clip(x / white, 1 / 255, 1.0) ** np.float32(exponent)
+    return light

@@ -1,0 +1,195 @@
+"""From published weights to a bundle: fetched, rebuilt, quantized, measured; nothing is trained."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import Progress
+
+from contract import workloads
+from contract.fold import fold
+from contract.manifest import FORMAT_VERSION, Manifest, ModelFile
+from contract.ops import drawn
+from contract.spec import Engine, Window
+from edge.engines import open_engine
+from edge.pipeline import run_rows
+from export import bundle, tflite
+from export.device import see
+from export.parity import ParityError
+from training import backend
+from training import run as runs
+from training.datasets import Recording
+from training.verification import paired_cosines
+from training.watch import Seen
+from training.weights import faces
+
+ENGINE = "tflite"
+_WORKLOAD = "faces"
+_DARK = 60  # times darker
+
+
+def build(root: Path, out: Path, bars: Progress) -> Manifest:
+    """Make the bundle of `faces`.
+
+    Args:
+        root: of the data sets to calibrate on and to choose the threshold on.
+        out: the bundle's folder; an older bundle there is replaced.
+        bars: shows how far it is.
+
+    Returns:
+        the manifest of the bundle.
+
+    Raises:
+        DataError: no data, or weights that cannot be fetched.
+        ConversionError: a model lost its weights on the way.
+        ParityError: int8 embeddings are too far from float ones.
+        BundleError: the device would refuse the bundle.
+    """
+    backend.quiet()
+    workload = workloads.load(_WORKLOAD)
+    sources = faces.sources(root)
+    persons = [recording for source in sources for recording in source.recordings]
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        task = bars.add_task("weights", total=1, note="fetching, rebuilding")
+        models = faces.models()
+        bars.update(task, completed=1, note="")
+        files = {s: _weights_alone(work, s, models[s]) for s in models if s != faces.EMBED}
+        engines = {s: _open(work, model) for s, model in files.items()}
+        float_file = work / "EMBED.float.tflite"
+        tflite.convert_weights(models[faces.EMBED], work / "EMBED.tflite")
+        exact = {**engines, faces.EMBED: _float_engine(float_file)}
+        seen = _see(exact, persons, bars, "float embedding")
+        chips = faces.calibration(seen)
+        task = bars.add_task("quantizing", total=1, note=f"{len(chips)} chips")
+        tflite.convert(models[faces.EMBED], chips, work / "EMBED.tflite")
+        bars.update(task, completed=1, note="")
+        files[faces.EMBED] = _describe(
+            work / "EMBED.tflite", tflite.check(work / "EMBED.tflite", weights=_kernels(models))
+        )
+        engines[faces.EMBED] = _open(work, files[faces.EMBED])
+        quantized = [_again(one, engines[faces.EMBED]) for one in seen]
+        point = faces.operating_point(quantized)
+        alike = np.concatenate([_alike(a, b) for a, b in zip(seen, quantized, strict=True)])
+        if not 1.0 - alike.min() <= workload.tolerances["cosine_to_float"]:
+            raise ParityError(
+                f"cosine_to_float with {ENGINE}: {alike.min():.4f} on one of {len(alike)} faces, "
+                f"tolerance {workload.tolerances['cosine_to_float']:g}: no bundle written; fix: "
+                "calibrate on more faces"
+            )
+        metrics = {
+            "float": {"threshold": faces.operating_point(seen).threshold},
+            ENGINE: {
+                "threshold": point.threshold,
+                "cosine_to_float_min": float(alike.min()),
+                "cosine_to_float_mean": float(alike.mean()),
+            },
+        }
+        made = Manifest(
+            format_version=FORMAT_VERSION,
+            workload=workload.name,
+            revision=workload.revision,
+            created=runs.now(),
+            stages={stage: {ENGINE: model} for stage, model in files.items()},
+            golden_sha256="",
+            operating_point=point,
+            labels=list(workload.labels),
+            metrics=metrics,
+            tolerances=dict(workload.tolerances),
+            float_bytes={s: (work / f"{s.upper()}.float.tflite").stat().st_size for s in files},
+            data={source.name: source.digest for source in sources},
+            commit=runs.commit(),
+            licence="; ".join(
+                f"{stage}: {one.weight.licence}, {one.weight.origin}"
+                for stage, one in faces.STAGES.items()
+            ),
+            versions=runs.versions("ai-edge-litert"),
+        )
+        names = [model.file for model in files.values()]
+        return bundle.write(out, made, {n: work / n for n in names}, _golden(engines))
+
+
+def _weights_alone(work: Path, stage: str, model: Any) -> ModelFile:
+    file = work / f"{stage.upper()}.tflite"
+    tflite.convert_weights(model, file)
+    return _describe(file, tflite.check_weights(file))
+
+
+def _describe(file: Path, ends: tuple[Any, Any]) -> ModelFile:
+    return ModelFile(file.name, bundle.sha256(file), file.stat().st_size, *ends)
+
+
+def _float_engine(file: Path) -> Engine:
+    return open_engine(ENGINE, file.read_bytes(), _describe(file, tflite.check_weights(file)))
+
+
+def _open(work: Path, model: ModelFile) -> Engine:
+    return open_engine(ENGINE, (work / model.file).read_bytes(), model)
+
+
+def _kernels(models: Mapping[str, Any]) -> int:
+    """How many numbers stand in the kernels of the embedding."""
+    return sum(w.size for w in models[faces.EMBED].get_weights() if w.ndim >= 2)
+
+
+def _see(
+    engines: Mapping[str, Engine], persons: list[Recording], bars: Progress, what: str
+) -> list[Seen]:
+    task = bars.add_task(what, total=len(persons), note="")
+    found = []
+    for person in persons:
+        bars.update(task, note=f"{person.dataset} {person.name}")
+        one = see(workloads.load(_WORKLOAD), {ENGINE: engines}, person)[ENGINE]
+        # the squares of the detectors are not needed again, and are many
+        found.append(Seen(one.recording, one.t_ns, one.found, {faces.EMBED: one.passes["embed"]}))
+        bars.advance(task)
+    bars.update(task, note="")
+    return found
+
+
+def _again(seen: Seen, engine: Engine) -> Seen:
+    """The same chips through another model of the embedding."""
+    stage = next(s for s in workloads.load(_WORKLOAD).stages if s.name == faces.EMBED)
+    passes = tuple((chips, run_rows(engine, chips)) for chips, _ in seen.passes[faces.EMBED])
+    found = tuple(
+        stage.postprocess(seen.recording.window(i), faces_there, chips, vectors)
+        for i, (faces_there, (chips, vectors)) in enumerate(zip(seen.found, passes, strict=True))
+    )
+    return Seen(seen.recording, seen.t_ns, found, {faces.EMBED: passes})
+
+
+def _alike(one: Seen, other: Seen) -> Any:
+    """(faces,) cosines of the embeddings of the same faces."""
+    pairs = [
+        (a.vector, b.vector)
+        for first, second in zip(one.found, other.found, strict=True)
+        for a, b in zip(first, second, strict=True)
+    ]
+    if not pairs:
+        return np.zeros(0)
+    return paired_cosines(*(np.stack(vectors) for vectors in zip(*pairs, strict=True)))
+
+
+def _golden(engines: Mapping[str, Engine]) -> dict[str, Any]:
+    """Drawn faces through every stage: what a device must reproduce.
+
+    One is so dark that nothing is certain, so that all are used.
+    """
+    workload = workloads.load(_WORKLOAD)
+    pictures = [drawn.face(0), drawn.face(1) // _DARK]
+    windows = [Window("drawn", i, i, 0, picture, 0.0) for i, picture in enumerate(pictures)]
+    models = {stage: partial(run_rows, engine) for stage, engine in engines.items()}
+    _, passes = fold(workload, models, windows)
+    arrays: dict[str, Any] = {
+        "windows": np.stack([window.data for window in windows]),
+        "rate_hz": np.array(0.0),
+    }
+    for stage, of_windows in passes.items():
+        arrays[f"{stage}.input"] = np.concatenate([inputs for inputs, _ in of_windows])
+        arrays[f"{stage}.{ENGINE}"] = np.concatenate([outputs for _, outputs in of_windows])
+    return arrays

@@ -1,0 +1,223 @@
+"""Faces: found, looked at closely, aligned, embedded, named; networks stood in for by rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from contract import gallery
+from contract.fold import fold
+from contract.gallery import Consent, Person, Picture
+from contract.ops import decode, drawn, image
+from contract.ops.decode import BACK, FULL_RANGE
+from contract.spec import Detection, OperatingPoint, Profile, Window
+from contract.workloads import faces
+from contract.workloads.faces import WORKLOAD
+
+POINT = OperatingPoint(0.9, 0.9, "nothing", {})
+
+
+def window(data) -> Window:
+    return Window("camera", 0, 0, 0, np.asarray(data, np.uint8), 0.0)
+
+
+def rows_of(detector, *said):
+    """A detector's rows that say: (score, box, points) in pixels of the square, each by the anchor
+    nearest to the box's centre."""
+    anchors = decode._anchors(detector.grids) * detector.size
+    low, high = detector.spans
+    values = np.tile(low, (len(anchors), 1)).astype(np.float64)
+    for score, box, points in said:
+        left, top, right, bottom = box
+        centre = np.array([left + right, top + bottom]) / 2
+        at = np.abs(anchors - centre).sum(axis=1).argmin()
+        places = [centre - anchors[at], (right - left, bottom - top)]
+        places += [np.array(point) - anchors[at] for point in (*points, (0, 0), (0, 0))]
+        values[at] = [np.log(score / (1 - score)), *np.ravel(places)]
+    return np.clip((values - low) / (high - low) * 6, 0, 6).astype(np.float32)
+
+
+POINTS = [(40.0, 45.0), (60.0, 45.0), (50.0, 55.0), (50.0, 65.0)]
+BOX = (30.0, 30.0, 70.0, 75.0)
+
+
+@pytest.mark.parametrize("detector", [FULL_RANGE, BACK])
+def test_what_a_detector_says_is_read_back(detector):
+    (face,) = decode.faces(rows_of(detector, (0.9, BOX, POINTS)), detector, at_least=0.5)
+    assert face.score == pytest.approx(0.9, abs=1e-3)
+    np.testing.assert_allclose(face.box, BOX, atol=0.01)
+    np.testing.assert_allclose(face.points, POINTS, atol=0.01)
+
+
+def test_faces_below_the_score_are_none_and_the_surest_comes_first():
+    far = (130.0, 130.0, 170.0, 175.0)
+    rows = rows_of(
+        FULL_RANGE,
+        (0.6, BOX, POINTS),
+        (0.9, far, [(x + 100, y + 100) for x, y in POINTS]),
+    )
+    assert [round(f.score, 2) for f in decode.faces(rows, FULL_RANGE, at_least=0.5)] == [0.9, 0.6]
+    assert len(decode.faces(rows, FULL_RANGE, at_least=0.7)) == 1
+    assert decode.faces(rows, FULL_RANGE, at_least=0.95) == []
+
+
+def test_two_anchors_on_one_face_are_averaged_by_their_scores():
+    moved = tuple(x + 4 for x in BOX)
+    rows = rows_of(FULL_RANGE, (0.8, BOX, POINTS), (0.6, moved, POINTS))
+    (face,) = decode.faces(rows, FULL_RANGE, at_least=0.5)
+    assert face.score == pytest.approx(0.8, abs=1e-3)
+    np.testing.assert_allclose(face.box, np.array(BOX) + 4 * 0.6 / 1.4, atol=0.02)
+
+
+def test_overlap_of_boxes():
+    boxes = np.array([(0, 0, 2, 2), (1, 0, 3, 2), (5, 5, 6, 6), (1, 1, 1, 1)], float)
+    np.testing.assert_allclose(decode.overlaps(boxes[0], boxes), [1.0, 1 / 3, 0.0, 0.0])
+
+
+def test_a_letterbox_is_undone():
+    lies = image.fit(100, 200, size=192)
+    assert (lies.scale, lies.left, lies.top) == (0.96, 0.0, 48.0)
+    np.testing.assert_allclose(lies.back(np.array([[96.0, 96.0]])), [[100.0, 50.0]])
+    square = image.letterbox(np.full((100, 200, 3), 200, np.uint8), size=192)
+    assert (square[:47] == 0).all()
+    assert (square[145:] == 0).all()
+    np.testing.assert_allclose(square[60:130], 200.0, atol=0.01)
+    wide = image.letterbox(np.full((100, 200, 3), 200, np.uint8), size=192, margin=0.5)
+    np.testing.assert_allclose(wide, 200.0, atol=0.01)
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 3.0])
+def test_a_warp_puts_points_where_they_belong(scale):
+    """A bright spot of a picture, moved, turned and scaled."""
+    picture = np.zeros((200, 240, 3), np.uint8)
+    picture[80:90, 120:130] = 255  # its centre at 125, 85
+    turn = scale * np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]])
+    matrix = np.column_stack([turn, np.array([60.0, 70.0]) - turn @ (125.0, 85.0)])
+    moved = image.warp(picture, matrix, size=128)[..., 0]
+    y, x = np.mgrid[:128, :128] + 0.5
+    centre = np.array([(x * moved).sum(), (y * moved).sum()]) / moved.sum()
+    np.testing.assert_allclose(centre, (60.0, 70.0), atol=0.15)
+
+
+def test_a_similarity_is_found_and_never_mirrors():
+    points = np.array(POINTS)
+    turn = 2.0 * np.array([[0.8, -0.6], [0.6, 0.8]])
+    found = image.similarity(points, points @ turn.T + (5.0, -3.0))
+    np.testing.assert_allclose(found, [[1.6, -1.2, 5.0], [1.2, 1.6, -3.0]], atol=1e-9)
+    mirrored = image.similarity(points, points * (-1.0, 1.0))
+    assert np.linalg.det(mirrored[:, :2]) > 0
+
+
+def test_light_is_evened_and_a_face_in_the_dark_looks_as_in_the_light():
+    """The middle becomes 0.47 of 230, whatever power and factor lie on the picture."""
+    grey = drawn.face(3).mean(axis=2, keepdims=True).repeat(3, axis=2)
+    shaded, dark = 255.0 * (grey / 255.0) ** 2, 50.0 * (grey / 255.0) ** 3
+    assert np.median(dark) < 20.0
+    lit, again = image.even_light(shaded), image.even_light(dark)
+    assert np.median(lit) == pytest.approx(0.47 * 230, abs=2.0)
+    assert np.median(again) == pytest.approx(0.47 * 230, abs=4.0)
+    assert np.corrcoef(lit.ravel(), again.ravel())[0, 1] > 0.99
+    assert np.isfinite(image.even_light(np.zeros((20, 20, 3), np.uint8))).all()
+
+
+def looked_at(at_first, closely=None, again=None):
+    """Networks that answer by rule; the embedding is the mean colour of the chip."""
+
+    def embed(chips):
+        means = chips.mean(axis=(1, 2)) - 100.0
+        return np.pad(means, ((0, 0), (0, 125))).astype(np.float32)
+
+    evened = rows_of(BACK, again) if again else rows_of(BACK)
+    centred = [(118.0, 115.0), (138.0, 115.0), (128.0, 128.0), (128.0, 140.0)]
+    close = closely or (0.9, (64.0, 64.0, 192.0, 192.0), centred)
+    return {
+        "find": lambda x: np.repeat(rows_of(FULL_RANGE, *at_first)[None], len(x), axis=0),
+        "find_again": lambda x: np.repeat(evened[None], len(x), axis=0),
+        "place": lambda x: np.repeat(rows_of(BACK, close)[None], len(x), axis=0),
+        "embed": embed,
+    }
+
+
+def found_in(picture, networks):
+    (found,), passes = fold(WORKLOAD, networks, [window(picture)])
+    return found, {stage: len(of_window[0][0]) for stage, of_window in passes.items()}
+
+
+def test_a_certain_face_is_looked_at_closely_and_embedded_from_both_sides():
+    picture = drawn.face(1, height=192, width=192)
+    found, rows = found_in(picture, looked_at([(0.9, BOX, POINTS)]))
+    assert rows == {"find": 1, "find_again": 0, "place": 1, "embed": 2}
+    (face,) = found
+    # a square of twice the box's longer side, 90 pixels, holds the box in its middle half
+    np.testing.assert_allclose(face.box, (27.5, 30.0, 72.5, 75.0), atol=0.1)
+    assert face.vector.shape == (128,)
+    assert face.score == pytest.approx(0.9, abs=1e-3)
+
+
+def test_what_is_no_face_looked_at_closely_is_none():
+    closely = (0.5, (64.0, 64.0, 192.0, 192.0), [(118.0, 115.0)] * 4)
+    found, rows = found_in(drawn.face(1), looked_at([(0.9, BOX, POINTS)], closely))
+    assert rows["place"] == 1
+    assert found == ()
+    elsewhere = (0.9, (0.0, 0.0, 40.0, 40.0), [(10.0, 10.0)] * 4)
+    assert found_in(drawn.face(1), looked_at([(0.9, BOX, POINTS)], elsewhere))[0] == ()
+
+
+def test_one_face_found_twice_counts_once():
+    beside = tuple(x + 14 for x in BOX)
+    moved = [(x + 14, y + 14) for x, y in POINTS]
+    found, rows = found_in(drawn.face(1), looked_at([(0.9, BOX, POINTS), (0.8, beside, moved)]))
+    assert rows["place"] == 2
+    assert len(found) == 1
+
+
+def test_where_nothing_is_certain_the_picture_is_evened_and_only_close_ups_count():
+    points = [(108.0, 115.0), (148.0, 115.0), (128.0, 128.0), (128.0, 150.0)]
+    large, small = (80.0, 80.0, 176.0, 176.0), (118.0, 118.0, 138.0, 138.0)
+    found, rows = found_in(drawn.face(1), looked_at([], again=(0.4, large, points)))
+    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2}
+    assert len(found) == 1
+    found, rows = found_in(drawn.face(1), looked_at([], again=(0.4, small, points)))
+    assert rows == {"find": 1, "find_again": 1, "place": 0, "embed": 0}
+    assert found == ()
+
+
+def test_nobody_in_the_picture():
+    found, rows = found_in(np.zeros((48, 64, 3)), looked_at([]))
+    assert found == ()
+    assert rows == {"find": 1, "find_again": 1, "place": 0, "embed": 0}
+
+
+def enrolled(**people):
+    """A profile in which people have one embedding each."""
+    consent = Consent(by="herself", why="door", since=dt.date(2026, 1, 1), until=None)
+    empty = gallery.begin("model", same=0.9)
+    for name, vector in people.items():
+        picture = Picture(embedding=gallery.to_text(np.asarray(vector, np.float32)), quality=1.0)
+        person = Person(id=name, name=name, consent=consent, pictures=(picture,), negatives=())
+        empty = gallery.changed(empty, person)
+    arrays = gallery.to_arrays(empty, today=dt.date(2026, 2, 1), threshold=0.9)
+    return Profile(POINT, arrays, "model", 0)
+
+
+def test_the_enrolled_are_named_and_strangers_are_not():
+    ada, grace, nobody = np.eye(128, dtype=np.float32)[:3]
+    found = tuple(
+        Detection("face", 0.9, vector=5.0 * v, box=BOX) for v in (ada + 0.1 * grace, nobody)
+    )
+    judged = WORKLOAD.judge(found, enrolled(Ada=ada, Grace=grace))
+    assert [one.label for one in judged] == ["Ada", faces.STRANGER]
+    assert judged[0].score == pytest.approx(1 / np.sqrt(1.01))
+    assert judged[0].box == BOX
+    assert [one.label for one in WORKLOAD.judge(found, Profile(POINT, {}, "model", 0))] == [
+        faces.STRANGER,
+        faces.STRANGER,
+    ]
+
+
+def test_a_drawn_face_is_the_same_for_the_same_seed():
+    np.testing.assert_array_equal(drawn.face(1), drawn.face(1))
+    assert not np.array_equal(drawn.face(1), drawn.face(2))
+    assert drawn.face(1).dtype == np.uint8
