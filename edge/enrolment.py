@@ -9,8 +9,8 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -128,15 +128,14 @@ def main(
         return EX_CONFIG if isinstance(error, ConfigError | BundleError) else 1
 
 
-def show(taken: Iterable[Taken], see: See) -> Iterable[Shown]:
-    """Each picture with what it is good for."""
+def show(taken: Iterable[Taken], see: See) -> Iterator[Shown]:
+    """Each picture with what it is good for; those of files are not kept in memory."""
     for one in taken:
         try:
-            found = see(one.window) if one.data is not None else ()
+            seen = look(one.data, see(one.window) if one.data is not None else ())
         except OutputError as error:
-            yield Shown(one, Look(None, (f"{error}; another picture",)))
-        else:
-            yield Shown(one, look(one.data, found))
+            seen = Look(None, (f"{error}; another picture",))
+        yield Shown(one if one.file is None else replace(one, data=None), seen)
 
 
 def enough(shown: Iterable[Shown], told: Callable[[Shown], None]) -> list[Shown]:

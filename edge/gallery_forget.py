@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,14 +60,14 @@ def forget(
 
     The gallery is replaced in one step; what it replaces, the version before, and pictures that
     were kept are overwritten, synced and removed. The register says that somebody was erased, and
-    when, not who. Then all files beside the gallery are read, and those in `folders`.
+    when, not who. Then all files beside the gallery are read, and all below `folders`.
 
     Args:
         path: of the gallery.
         key: of the site; None: it is not signed.
         people: of this gallery.
         now: for the register.
-        folders: looked into afterwards as well.
+        folders: looked into afterwards as well, and those in them.
 
     Raises:
         ConfigError: the gallery cannot be read or written; nobody was erased.
@@ -89,7 +89,8 @@ def forget(
     wiped, left = _wipe_pictures(people)
     vectors = np.concatenate([own, *_of_theirs_alone(people, stay)])
     checked = []
-    for file in _files([path.parent, *folders]):
+    below = (file for folder in folders for file in folder.rglob("*"))
+    for file in _once([*path.parent.iterdir(), *below]):
         checked.append(str(file))
         if found := _holds(file, vectors):
             left.append(f"{file}: {found}")
@@ -146,15 +147,10 @@ def _wipe_pictures(people: Sequence[Person]) -> tuple[list[str], list[str]]:
     return wiped, left
 
 
-def _files(folders: Sequence[Path]) -> Iterator[Path]:
-    seen = set()
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        for file in sorted(folder.iterdir()):
-            if file.is_file() and file.resolve() not in seen:
-                seen.add(file.resolve())
-                yield file
+def _once(paths: Iterable[Path]) -> list[Path]:
+    """The files among them, each under one name, in order."""
+    files = {path.resolve(): path for path in paths if path.is_file()}
+    return sorted(files.values())
 
 
 def _holds(file: Path, vectors: Floats) -> str | None:

@@ -26,14 +26,12 @@ class Taken:
 
     Attributes:
         name: of the file, or the number of the camera's picture; for people.
-        data: (height, width, 3) uint8, RGB; None: not readable.
-        raw: the file's bytes; empty of a camera's.
+        data: (height, width, 3) uint8, RGB; None: not readable, or looked at already.
         file: where it lies; None: a camera's.
     """
 
     name: str
     data: Array | None
-    raw: bytes = b""
     file: Path | None = None
 
     @property
@@ -43,8 +41,8 @@ class Taken:
         return Window("enrol", 0, 0, time.time_ns(), self.data, 0.0)
 
 
-def in_folder(folder: Path) -> list[Taken]:
-    """All pictures of a folder, or the one of a file, by name.
+def in_folder(folder: Path) -> Iterator[Taken]:
+    """All pictures of a folder, or the one of a file, by name, one at a time.
 
     Raises:
         ConfigError: there is no such folder, or no picture in it, or far too many.
@@ -59,10 +57,10 @@ def in_folder(folder: Path) -> list[Taken]:
         if len(files) > MOST_FILES:
             fix = "fix: a folder with 1 to 5 pictures of one person"
             raise ConfigError(f"--images {folder}: {len(files)} pictures; {fix}")
-        raws = [(file, file.read_bytes()) for file in files]
+        for file in files:
+            yield Taken(file.name, _decode(file.read_bytes()), file)
     except OSError as error:
         raise ConfigError(f"--images {folder}: {error.strerror}; fix: a folder of files") from None
-    return [Taken(file.name, _decode(raw), raw, file) for file, raw in raws]
 
 
 def of_camera(source: Source, *, clock_s: Callable[[], float] = time.monotonic) -> Iterator[Taken]:
@@ -94,9 +92,13 @@ def of_camera(source: Source, *, clock_s: Callable[[], float] = time.monotonic) 
 
 
 def as_file(taken: Taken) -> tuple[bytes, str]:
-    """The bytes of a picture as a file, and how its name ends: as it came, or PNG of a camera's."""
+    """The bytes of a picture as a file, and how its name ends: as it came, or PNG of a camera's.
+
+    Raises:
+        OSError: its file cannot be read any more.
+    """
     if taken.file is not None:
-        return taken.raw, taken.file.suffix.lower()
+        return taken.file.read_bytes(), taken.file.suffix.lower()
     import cv2
 
     assert taken.data is not None

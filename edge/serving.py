@@ -155,22 +155,30 @@ class Serving:
             self.bundle.manifest.operating_point,
             learn_windows=self._config.learn_windows or workload.learn_windows,
             path=self._profile,
-            enrolled=self._enrolled(),
+            enrolled=enrolled(self._config, self.bundle, base=self._base),
         )
 
-    def _enrolled(self) -> Enrolled | None:
-        config = self._config
-        if config.gallery is None:
-            return None
-        if self.bundle.workload.learn is not None:
-            name = self.bundle.workload.name
-            why = f"{name} learns, and enrols nobody; fix: leave it out"
-            raise ConfigError(f"pipeline.gallery = {config.gallery!r}: {why}")
-        key = "pipeline.gallery_key"
-        return Enrolled(
-            self._base / config.gallery,
-            gallery_file.read_key(config.gallery_key, base=self._base, key=key),
-            model_id=self.bundle.model_id,
-            operating_point=self.bundle.manifest.operating_point,
-            false_accepts_per_1000=config.false_accepts_per_1000,
-        )
+
+def enrolled(config: PipelineConfig, bundle: Bundle, *, base: Path) -> Enrolled | None:
+    """The people that a pipeline's gallery names; None: it has no gallery.
+
+    Args:
+        config: the `[[pipeline]]` table.
+        bundle: that serves.
+        base: folder that relative paths start from.
+
+    Raises:
+        ConfigError: the gallery or its key is refused, or the workload enrols nobody.
+    """
+    if config.gallery is None:
+        return None
+    if bundle.workload.learn is not None:
+        why = f"{bundle.workload.name} learns, and enrols nobody; fix: leave it out"
+        raise ConfigError(f"pipeline.gallery = {config.gallery!r}: {why}")
+    return Enrolled(
+        base / config.gallery,
+        gallery_file.read_key(config.gallery_key, base=base, key="pipeline.gallery_key"),
+        model_id=bundle.model_id,
+        operating_point=bundle.manifest.operating_point,
+        false_accepts_per_1000=config.false_accepts_per_1000,
+    )

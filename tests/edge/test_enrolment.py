@@ -408,7 +408,7 @@ def test_an_album_is_not_a_person(tmp_path, monkeypatch):
     for i in range(3):
         (tmp_path / f"{i}.jpg").touch()
     with pytest.raises(enrolment.ConfigError, match="3 pictures; fix: a folder with 1 to 5"):
-        gallery_pictures.in_folder(tmp_path)
+        list(gallery_pictures.in_folder(tmp_path))
 
 
 def test_a_picture_of_a_camera_is_kept_as_png():

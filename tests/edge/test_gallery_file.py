@@ -6,6 +6,7 @@ import datetime as dt
 import logging
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -17,11 +18,16 @@ from contract import gallery
 from contract.impostors import Tail
 from contract.spec import Detection, OperatingPoint
 from edge import gallery_file
+from edge.bundle import Bundle
+from edge.config import PipelineConfig
 from edge.errors import ConfigError
 from edge.gallery_file import Enrolled
 from edge.pipeline import Pipeline
 from edge.profile import ProfileMemory
+from edge.serving import Serving
+from edge.sources import simulate
 
+SHIPPED = Path(__file__).resolve().parents[2] / "bundles" / "machine_condition"
 KEY = b"k" * 16
 ANNA, BEN = person("Anna", vector(0)), person("Ben", vector(1))
 
@@ -302,3 +308,33 @@ def test_a_pipeline_judges_by_the_newer_gallery_and_its_follower_goes_on(path, t
     assert pipeline.take(found, 3)[0].score == 4.0
     memory.save()
     assert not (tmp_path / "p.profile.npz").exists()
+
+
+def test_a_pipeline_that_learns_has_no_gallery(tmp_path):
+    """Rather than one that nobody looks at."""
+    config = PipelineConfig("p", str(SHIPPED), simulate.Config(), gallery="faces.gallery")
+    with pytest.raises(
+        ConfigError, match=r"'faces\.gallery': machine_condition learns, and enrols"
+    ):
+        Serving(config, Bundle.open(SHIPPED), None, state_dir=tmp_path, base=tmp_path)
+
+
+def test_a_pipeline_serves_with_its_gallery(path, tmp_path):
+    """Relative to the config's own folder, with its key; refused at once without."""
+    opened = Bundle.open(SHIPPED)
+    enrols = replace(opened.workload, learn=None, learn_windows=0, follow=None)
+    bundle = replace(opened, workload=enrols, model_id=MODEL)
+    key = tmp_path / "site.key"
+    key.write_bytes(KEY)
+    key.chmod(0o600)
+    write(path, ANNA, key=KEY)
+
+    def serve(**options):
+        source = simulate.Config()
+        config = PipelineConfig("p", str(SHIPPED), source, gallery="door/faces.gallery", **options)
+        return Serving(config, bundle, None, state_dir=tmp_path, base=tmp_path)
+
+    memory = serve(gallery_key="site.key").pipeline.memory
+    assert memory.profile.learned["names"].tolist() == ["Anna"]
+    with pytest.raises(ConfigError, match="and no key is given; fix"):
+        serve()

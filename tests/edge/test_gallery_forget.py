@@ -128,11 +128,13 @@ def test_who_still_stands_there_and_looks_the_same_is_named(path):
 def test_what_is_left_elsewhere_is_found(path, tmp_path, name, write, what):
     """In copies beside the gallery, and in the folder of the device."""
     gallery_file.write(path, made(ANNA, BEN), None)
-    state = tmp_path / "state"
-    state.mkdir()
+    state = tmp_path / "state" / "deeper"
+    state.mkdir(parents=True)
     for folder in (tmp_path, state):
         write(folder / name, path.read_bytes())
-    done = gallery_forget.forget(path, None, [ANNA], now=NOW, folders=[state, tmp_path / "none"])
+    done = gallery_forget.forget(
+        path, None, [ANNA], now=NOW, folders=[state.parent, tmp_path / "none"]
+    )
     assert len(done.left) == 2
     for folder, left in zip((tmp_path, state), done.left, strict=True):
         assert left == f"{folder / name}: an embedding, {what}"
