@@ -101,6 +101,19 @@ def test_of_many_people_the_last_64_are_kept_and_none_for_long():
     assert crops.jpeg("69") is None
 
 
+def test_who_is_still_there_stays_and_a_clock_that_begins_anew_forgets():
+    """The first of 64 is seen again before the next comes; later the source starts over."""
+    crops, one = Crops(), face("anna", 300, 200)
+    for i in range(64):
+        crops.see((seen(one, visit=f"{i}"),), picture(seq=500))
+    crops.see((seen(one, visit="0", quality=0.1),), picture(seq=501))
+    crops.see((seen(one, visit="64"),), picture(seq=502))
+    assert crops.jpeg("0") is not None
+    assert crops.jpeg("1") is None
+    crops.see((), picture(seq=0))
+    assert crops.jpeg("0") is None
+
+
 def test_what_is_kept_does_not_hold_the_whole_picture_in_memory():
     """Sixty-four pictures of 12 megapixels would be two gigabytes."""
     crops, one = Crops(), face("anna", 300, 200)
