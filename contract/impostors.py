@@ -16,6 +16,7 @@ from itertools import pairwise
 _PAIRS = "impostor_pairs"
 _AT = "impostors_at_"
 _ONE_SIDED_95 = 1.6449  # of the normal distribution
+_WELL = 10  # a count of that many is right within a third
 _HIGHEST = 0.999  # cosine; two pictures of one person, even taken at once, are hardly ever above
 
 
@@ -114,7 +115,8 @@ def threshold_for(false_accepts_per_1000: float, persons: int, tail: Tail) -> Th
 
     A stranger is compared with everybody: 1 - (1 - rate) ** persons, as if with each anew.
     Between the measured points the logarithm of the rate is a straight line; beyond them it goes on
-    as the whole tail does on average, which is less steep than its end, so on the safe side.
+    as over the last tenth that was counted well. Tails of cosines fall ever faster, so that is on
+    the safe side.
 
     Args:
         false_accepts_per_1000: above 0, below 1,000.
@@ -132,12 +134,23 @@ def threshold_for(false_accepts_per_1000: float, persons: int, tail: Tail) -> Th
         if wanted >= less:
             share = math.log(more / wanted) / math.log(more / less)
             return Threshold(low + share * (high - low), wanted, is_measured=True)
-    (low, more), (high, less) = bounds[0], bounds[-1]
-    if less < more:
-        beyond = math.log(less / wanted) * (high - low) / math.log(more / less)
-        if high + beyond <= _HIGHEST:
-            return Threshold(high + beyond, wanted, is_measured=False)
+    high, less = bounds[-1]
+    if slope := _slope(tail):
+        beyond = high + math.log(less / wanted) / slope
+        if beyond <= _HIGHEST:
+            return Threshold(beyond, wanted, is_measured=False)
     raise ValueError(
         f"false_accepts_per_1000 = {false_accepts_per_1000:g} with {persons} enrolled: no cosine "
         f"up to {_HIGHEST} keeps that; fix: allow more false accepts, or enrol fewer people"
     )
+
+
+def _slope(tail: Tail) -> float:
+    """How fast the logarithm of the rate falls with the cosine, from a last tenth counted well."""
+    counted = [(cosine, count) for cosine, count in tail.reaching if count >= _WELL]
+    if len(counted) < 2:
+        return 0.0
+    last, few = counted[-1]
+    before = [point for point in counted if point[1] >= 10 * few]
+    first, many = before[-1] if before else counted[0]
+    return math.log(many / few) / (last - first)

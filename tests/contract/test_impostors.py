@@ -39,13 +39,21 @@ def test_at_a_measured_point_it_is_that_point():
     assert impostors.threshold_for(900.0, 1, TAIL).cosine == 0.5
 
 
-def test_beyond_the_tail_it_goes_on_as_it_falls_on_average():
-    """Two decades over 0.2: one decade more is 0.1 more, as far as the bounds are the counts."""
-    bounds = TAIL.bounds
-    found = impostors.threshold_for(1000 * bounds[-1][1] / 10, 1, TAIL)
-    decades = math.log10(bounds[0][1] / bounds[-1][1])
-    assert found.cosine == pytest.approx(0.7 + 0.2 / decades)
+def test_beyond_the_tail_it_goes_on_as_over_its_last_well_counted_tenth():
+    """From 10,000 to 1,000 in 0.1; a tenth of the last bound is 0.1 beyond it."""
+    found = impostors.threshold_for(1000 * TAIL.bounds[-1][1] / 10, 1, TAIL)
+    assert found.cosine == pytest.approx(0.8)
     assert not found.is_measured
+
+
+def test_counts_of_a_few_do_not_say_how_fast_a_tail_falls():
+    """400 to 20 in 0.1 (a tenth of 400 is not reached before), whatever came after."""
+    tail = Tail(10_000, ((0.4, 500), (0.5, 400), (0.6, 20), (0.65, 9), (0.7, 0)))
+    found = impostors.threshold_for(1000 * tail.bounds[-1][1] / 20, 1, tail)
+    assert found.cosine == pytest.approx(0.8)
+    steady = Tail(10_000, ((0.4, 50), (0.6, 25), (0.7, 0)))
+    found = impostors.threshold_for(1000 * steady.bounds[-1][1] / 2, 1, steady)
+    assert found.cosine == pytest.approx(0.9)
 
 
 def test_each_person_enrolled_is_a_chance_more():
@@ -62,9 +70,12 @@ def test_a_promise_nobody_can_keep_is_refused():
     """With the number and how many are enrolled."""
     with pytest.raises(ValueError, match=r"false_accepts_per_1000 = 1e-09 with 5 enrolled.*; fix"):
         impostors.threshold_for(1e-9, 5, TAIL)
-    flat = Tail(100, ((0.5, 1), (0.6, 1)))
+    for flat in (Tail(100, ((0.5, 1), (0.6, 1))), Tail(100, ((0.5, 20), (0.6, 20)))):
+        with pytest.raises(ValueError, match="no cosine"):
+            impostors.threshold_for(0.1, 1, flat)
+    few = Tail(100, ((0.5, 20), (0.6, 1)))
     with pytest.raises(ValueError, match="no cosine"):
-        impostors.threshold_for(0.1, 1, flat)
+        impostors.threshold_for(0.1, 1, few)
 
 
 def test_of_points_with_one_count_the_lowest_counts():
