@@ -59,10 +59,10 @@ def build(root: Path, out: Path, bars: Progress) -> Manifest:
         task = bars.add_task("weights", total=1, note="fetching, rebuilding")
         models = faces.models()
         bars.update(task, completed=1, note="")
-        files = {s: _weights_alone(work, s, models[s]) for s in models if s != faces.EMBED}
+        files = {s: _float16(work, s, models[s]) for s in models if s != faces.EMBED}
         engines = {s: _open(work, model) for s, model in files.items()}
         float_file = work / "EMBED.float.tflite"
-        tflite.convert_weights(models[faces.EMBED], work / "EMBED.tflite")
+        tflite.convert_float16(models[faces.EMBED], work / "EMBED.tflite")
         exact = {**engines, faces.EMBED: _float_engine(float_file)}
         seen = _see(exact, persons, bars, "float embedding")
         chips = faces.calibration(seen)
@@ -114,10 +114,10 @@ def build(root: Path, out: Path, bars: Progress) -> Manifest:
         return bundle.write(out, made, {n: work / n for n in names}, _golden(engines))
 
 
-def _weights_alone(work: Path, stage: str, model: Any) -> ModelFile:
+def _float16(work: Path, stage: str, model: Any) -> ModelFile:
     file = work / f"{stage.upper()}.tflite"
-    tflite.convert_weights(model, file)
-    return _describe(file, tflite.check_weights(file))
+    tflite.convert_float16(model, file)
+    return _describe(file, tflite.ends(file))
 
 
 def _describe(file: Path, ends: tuple[Any, Any]) -> ModelFile:
@@ -125,7 +125,7 @@ def _describe(file: Path, ends: tuple[Any, Any]) -> ModelFile:
 
 
 def _float_engine(file: Path) -> Engine:
-    return open_engine(ENGINE, file.read_bytes(), _describe(file, tflite.check_weights(file)))
+    return open_engine(ENGINE, file.read_bytes(), _describe(file, tflite.ends(file)))
 
 
 def _open(work: Path, model: ModelFile) -> Engine:

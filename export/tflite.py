@@ -1,4 +1,4 @@
-"""Keras to TFLite: int8 from input to output, or with int8 weights alone."""
+"""Keras to TFLite: int8 from input to output, or float with weights of 16 bits."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ def convert(model: Any, calibration: Floats, file: Path) -> None:
         file.write_bytes(converter.convert())
 
 
-def convert_weights(model: Any, file: Path) -> None:
-    """Write `file` with int8 weights and float activations, and the float model as `convert` does.
+def convert_float16(model: Any, file: Path) -> None:
+    """Write `file` with weights of 16 bits and float activations, and the float model beside it.
 
     For networks whose activations one scale cannot hold, such as detectors that answer -10,000
-    where there is nothing: nothing is calibrated.
+    where there is nothing; int8 weights alone would not help, since LiteRT then quantizes the
+    activations as they come.
 
     Args:
         model: Keras model with one input and one output.
@@ -67,11 +68,12 @@ def convert_weights(model: Any, file: Path) -> None:
         file.with_suffix(".float.tflite").write_bytes(converter.convert())
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
         file.write_bytes(converter.convert())
 
 
-def check_weights(file: Path) -> tuple[Tensor, Tensor]:
-    """Input and output tensor of a file that `convert_weights` wrote."""
+def ends(file: Path) -> tuple[Tensor, Tensor]:
+    """Input and output tensor of a file."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(file), num_threads=1)

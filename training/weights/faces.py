@@ -1,8 +1,8 @@
 """What `faces` ships: networks that others trained and gave away, and what is chosen for them here.
 
-The detectors are MediaPipe's, with int8 weights and float activations: they answer -10,000 where
-there is no face, which no int8 activation holds beside what matters (docs/faces.md has figures).
-The embedding is dlib's, int8 throughout.
+The detectors are MediaPipe's, with weights of 16 bits: they answer -10,000 where there is no face,
+which no int8 activation holds beside what matters (docs/faces.md has figures). The embedding is
+dlib's, int8 throughout.
 """
 
 from __future__ import annotations
@@ -41,22 +41,18 @@ class Published:
     Attributes:
         weight: the published file.
         model: makes the Keras model from it.
-        is_int8: throughout; else its weights alone.
     """
 
     weight: Weight
     model: Callable[[Path], Any]
-    is_int8: bool
 
 
-_BACK = Published(BACK_FILE, lambda file: blazeface.model(file, BACK.spans), is_int8=False)
+_BACK = Published(BACK_FILE, lambda file: blazeface.model(file, BACK.spans))
 STAGES: Mapping[str, Published] = {
-    "find": Published(
-        FULL_RANGE_SPARSE, lambda file: blazeface.model(file, FULL_RANGE.spans), is_int8=False
-    ),
+    "find": Published(FULL_RANGE_SPARSE, lambda file: blazeface.model(file, FULL_RANGE.spans)),
     "find_again": _BACK,
     "place": _BACK,
-    EMBED: Published(DLIB_RESNET, dlib_resnet.model, is_int8=True),
+    EMBED: Published(DLIB_RESNET, dlib_resnet.model),
 }
 
 

@@ -1,0 +1,88 @@
+"""The faces bundle in the repository: what a device gets, out of the box."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contract.fold import fold
+from contract.ops import drawn
+from contract.spec import Window
+from edge.bundle import Bundle
+from edge.pipeline import run_rows
+from export.evaluate import evaluate
+from training import datasets
+
+SHIPPED = Path(__file__).resolve().parents[2] / "bundles" / "faces"
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    """It proves itself here, or is refused."""
+    return Bundle.open(SHIPPED, "tflite")
+
+
+def real(name: str) -> Path:
+    folder = Path(os.environ.get("VEDETTE_DATA", "data"), name)
+    if not folder.is_dir():
+        pytest.skip(f"{folder}: no such folder; set VEDETTE_DATA")
+    return folder
+
+
+def faces_in(bundle, picture):
+    models = {stage: partial(run_rows, engine) for stage, engine in bundle.engines.items()}
+    (found,), _ = fold(bundle.workload, models, [Window("camera", 0, 0, 0, picture, 0.0)])
+    return found
+
+
+def test_it_says_whose_work_it_is(bundle):
+    licence = bundle.manifest.licence
+    assert "CC0" in licence
+    assert "Apache" in licence
+    assert set(bundle.manifest.stages) == {"find", "find_again", "place", "embed"}
+
+
+def test_the_embedding_is_int8_throughout_and_close_to_float(bundle):
+    model = bundle.manifest.stages["embed"]["tflite"]
+    assert (model.input.dtype, model.output.dtype) == ("int8", "int8")
+    metrics = bundle.manifest.metrics["tflite"]
+    assert metrics["cosine_to_float_min"] >= 1 - bundle.manifest.tolerances["cosine_to_float"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_face_is_found_where_it_is(bundle, turned):
+    picture = drawn.face(5)
+    (face,) = faces_in(bundle, picture[:, ::-1].copy() if turned else picture)
+    eyes = face.points[:2]
+    assert eyes[0, 0] < eyes[1, 0]
+    assert face.points[3, 1] > face.points[:2, 1].max()
+    left, top, right, bottom = face.box
+    assert 0 < left < right < 320
+    assert 0 < top < bottom < 240
+    assert face.vector.shape == (128,)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (16, 16), (16, 900), (1200, 40)])
+def test_nobody_is_found_in_noise_or_in_a_wall(bundle, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert faces_in(bundle, noise) == ()
+    assert faces_in(bundle, np.full((*shape, 3), 130, np.uint8)) == ()
+
+
+def test_every_box_of_small_faces_is_found_and_none_beside(bundle):
+    metrics = evaluate(bundle, datasets.open_folder(real("faces_detect_small"))).metrics
+    assert metrics["found"] >= metrics["faces"] - 1
+    assert metrics["unmatched"] == 0
+
+
+@pytest.mark.slow
+def test_the_enrolled_are_known_and_strangers_are_not(bundle):
+    metrics = evaluate(bundle, datasets.open_folder(real("faces_orl"))).metrics
+    assert metrics["closed_set_accuracy"] == 1.0
+    assert metrics["open_set_correct"] >= 0.98
+    assert metrics["strangers_accepted"] == 0
+    assert metrics["cosine_float_int8_min"] >= 0.995
