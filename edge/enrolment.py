@@ -9,7 +9,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -103,9 +103,7 @@ class Place:
     state_dir: Path | None
 
 
-def main(
-    verb: str, argv: list[str], open_eye: Callable[[Path, str | None], Eye] | None = None
-) -> int:
+def main(verb: str, argv: list[str], open_eye: Open | None = None) -> int:
     """Run `enrol` or `forget`; the exit code is returned.
 
     Args:
@@ -143,39 +141,45 @@ def enough(shown: Iterable[Shown], told: Callable[[Shown], None]) -> list[Shown]
     seen: list[Shown] = []
     good: list[Shown] = []
     for one in shown:
-        is_new = one.is_taken and all(
-            before.vector @ one.vector < gallery_enrol.SAME_PICTURE for before in good
+        is_old = one.is_taken and any(
+            before.vector @ one.vector >= gallery_enrol.SAME_PICTURE for before in good
         )
-        told(one)
+        told(replace(one, refused="as before; move a little") if is_old else one)
         seen.append(one)
-        if is_new:
+        if one.is_taken and not is_old:
             good.append(one)
         if len(good) == MOST_AT_ONCE:
             break
     return good or seen[-MOST_AT_ONCE:]
 
 
-def keep_pictures(person: Person, pictures: Sequence[Shown], folder: Path) -> Person:
-    """Copies of the pictures somebody was enrolled from, readable by nobody else.
+def to_keep(person: Person, pictures: Sequence[Shown], folder: Path) -> dict[Path, bytes]:
+    """Where the pictures go that somebody was enrolled from: a folder by id, files by their hash.
 
     Raises:
-        ConfigError: they cannot be written.
+        ConfigError: one cannot be read any more, or the folder not be made.
     """
-    kept = list(person.kept)
     own = folder.absolute() / person.id
     try:
         own.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for one in pictures:
-            if not one.is_taken:
-                continue
-            raw, ending = gallery_pictures.as_file(one.taken)
-            file = own / f"{hashlib.sha256(raw).hexdigest()[:12]}{ending}"
-            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as opened:
-                opened.write(raw)
-            kept.append(str(file))
+        files = [gallery_pictures.as_file(one.taken) for one in pictures if one.is_taken]
     except OSError as error:
         raise ConfigError(f"--keep-pictures {folder}: {error.strerror}") from None
-    return msgspec.structs.replace(person, kept=tuple(dict.fromkeys(kept)))
+    return {own / f"{hashlib.sha256(raw).hexdigest()[:12]}{ending}": raw for raw, ending in files}
+
+
+def keep(files: Mapping[Path, bytes]) -> None:
+    """Write pictures, readable by nobody else.
+
+    Raises:
+        ConfigError: one cannot be written.
+    """
+    for file, raw in files.items():
+        try:
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as opened:
+                opened.write(raw)
+        except OSError as error:
+            raise ConfigError(f"{file}: enrolled, but not kept: {error.strerror}") from None
 
 
 def _enrol(arguments: argparse.Namespace, place: Place, open_eye: Open) -> int:
@@ -192,11 +196,14 @@ def _enrol(arguments: argparse.Namespace, place: Place, open_eye: Open) -> int:
             consent = _consent(arguments, made.find(gallery.clean_name(name)), name)
             outcome = gallery_enrol.enrol(name, shown, made, consent, is_forced=arguments.force)
         if outcome.person is not None:
-            person = outcome.person
+            person, files = outcome.person, {}
             if arguments.keep_pictures:
-                person = keep_pictures(person, outcome.pictures, arguments.keep_pictures)
+                files = to_keep(person, outcome.pictures, arguments.keep_pictures)
+                kept = tuple(dict.fromkeys((*person.kept, *map(str, files))))
+                person = msgspec.structs.replace(person, kept=kept)
             made = gallery.changed(made, person)
             gallery_file.write(place.gallery, made, place.key)
+            keep(files)  # after it is noted where, so that forgetting finds them come what may
     _tell(arguments, gallery_say.outcome(outcome, made, place.gallery, _today()))
     return 0 if outcome.person else 1
 
@@ -370,6 +377,8 @@ def _parse(verb: str, argv: list[str]) -> argparse.Namespace:
     said = [bool(arguments.name), bool(arguments.rule_out), arguments.list]
     if sum(said) != 1:
         parser.error("say NAME, or --not NAME, or --list")
+    if arguments.rule_out and arguments.keep_pictures:
+        parser.error("--keep-pictures goes with NAME")
     has_pictures = bool(arguments.images) or arguments.camera
     is_about_consent = arguments.why or arguments.by or arguments.until
     if not (has_pictures or arguments.list or (arguments.name and is_about_consent)):

@@ -28,7 +28,9 @@ def outcome(found: Outcome, made: Gallery, path: Path, today: dt.date) -> Said:
     told, person = list(found.told), found.person
     if person is not None and not person.consent.is_valid(today):
         told.append(f"consent ended on {person.consent.until}: matched no more; --until DATE")
-    lines = [line(one) for one in found.pictures]
+    # of a camera's the good ones were told when they were taken
+    news = (one for one in found.pictures if one.taken.file or not one.is_taken)
+    lines = [line(one) for one in news]
     lines += [f"{'warn' if person else 'FAIL'} {one}" for one in told]
     if person is not None:
         lines.append(f"{person.name}: {_many(person)}, in {path}, version {made.version}")
