@@ -15,12 +15,11 @@ import numpy as np
 
 from contract.spec import Array, Detection
 
+FACE = "face"  # label of one that nobody has judged yet
 LARGE_PX = 80.0  # of a face: the embedding gets nothing from more
 _NOSE = 0.56  # from the eyes down to the mouth, of a face seen from the front
-_TURNED, _NODDED = (
-    0.5,
-    0.45,
-)  # eye distances, shares of that way: where no embedding can be believed
+_TURNED = 0.5  # distances between the eyes: a nose so far off their middle is a profile's
+_NODDED = 0.45  # shares of that way: a nose so far off its height
 _FASTEST = 1.5  # sizes of a face per second, beyond the speed it has
 _OVERLAP = 0.2
 _APART = -1.0  # likeness: another person, wherever the face is
@@ -131,8 +130,10 @@ def quality(face: Detection) -> float:
     """How far the embedding of a face can be believed, 0 to 1: its size, certainty and pose.
 
     Args:
-        face: `score` of the detector, 0 to 1; `box`; `points` (4, 2): left eye, right eye, nose,
-            mouth, left in the picture; without points it has no pose and quality 0.
+        face: `score` of the detector, 0 to 1, where the label is `face`; of one that was named
+            already, whose score is another, certainty counts as full; `box`; `points` (4, 2): left
+            eye, right eye, nose, mouth, left in the picture; without points it has no pose and
+            quality 0.
     """
     if face.box is None or face.points is None or face.vector is None:
         return 0.0
@@ -140,7 +141,8 @@ def quality(face: Detection) -> float:
         return 0.0
     left, top, right, bottom = face.box
     size = min(float(np.sqrt(max(right - left, 0.0) * max(bottom - top, 0.0))) / LARGE_PX, 1.0)
-    return size * min(max(face.score, 0.0), 1.0) * frontality(face.points)
+    certainty = min(max(face.score, 0.0), 1.0) if face.label == FACE else 1.0
+    return size * certainty * frontality(face.points)
 
 
 def frontality(points: Array) -> float:

@@ -30,10 +30,10 @@ import numpy as np
 from contract import gallery
 from contract.gallery import Match
 from contract.spec import Array, Box, Detection, Detections, Floats, Level, Profile
-from contract.tracks import Track, assign, quality
+from contract.tracks import FACE, Track, assign, quality
 from contract.tracks_state import pack, unpack
 
-FACE, LIVE = "face", "live"
+LIVE = "live"
 RECOGNISED, STRANGER, UNRESOLVED, SPOOF = OUTCOMES = (
     "recognised",
     "stranger",
@@ -160,7 +160,8 @@ class Visits:
         """A `Visitor` for each face, in their order; of a crowd beyond 64, for the best seen.
 
         Args:
-            found: faces with `score` of the detector, box, points and vector, and their liveness.
+            found: faces with box, points and vector, and their liveness. A `face` has the score
+                of the detector; one that was judged by itself alone is judged here anew.
             t_ns: the window's own time; where it goes back, no time has passed.
         """
         self._pass_time(t_ns)

@@ -44,6 +44,10 @@ class TestQuality:
         )
         assert quality(face("a", 500, size=400, score=1.0)) == pytest.approx(straight, abs=1e-4)
 
+    def test_the_score_of_a_face_that_was_judged_is_no_certainty(self):
+        judged = replace(face("a", 200), label="stranger", score=-1.0)
+        assert quality(judged) == pytest.approx(frontality(FRONT), abs=1e-5)
+
     def test_half_turned_is_half_as_good(self):
         # a nose a quarter of the eyes' distance off the middle: half of what is too much
         turned = FRONT.copy()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from visits_people import Camera, away, between, face, follower, learned, liveness, vector
 
 from contract.spec import Detection, OperatingPoint, Profile
-from contract.visits import FACE, OUTCOMES, Rules, follow
+from contract.tracks import FACE
+from contract.visits import OUTCOMES, Rules, follow
 
 RATES = pytest.mark.parametrize("rate_hz", [1, 5, 30])
 
