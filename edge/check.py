@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from contract.tls import expiry_warning
 from edge import config, sources, tls
 from edge.activate import open_or_previous
+from edge.bundle import Bundle
 from edge.config import DeviceConfig, PipelineConfig
 from edge.errors import VedetteError
 from edge.finding import Finding, failed, show
+from edge.serving import enrolled
 
 EX_CONFIG = 78  # sysexits.h; the unit does not restart the service after it
 _RENEW = "vedette site add {device}, and bring its files here"
@@ -34,24 +37,42 @@ def check(path: Path) -> tuple[DeviceConfig | None, list[Finding]]:
     base = path.parent
     findings = [Finding("config", f"{path}: device {device.device.name!r}")]
     for pipeline in device.pipeline:
-        findings += [_bundle(pipeline, base), _source(pipeline, base)]
+        findings += [*_bundle(pipeline, base), _source(pipeline, base)]
     return device, [*findings, _mqtt(device), _state_dir(device, base)]
 
 
-def _bundle(pipeline: PipelineConfig, base: Path) -> Finding:
+def _bundle(pipeline: PipelineConfig, base: Path) -> Iterator[Finding]:
     what, hop_s = f"bundle of {pipeline.name}", pipeline.source.hop_s
     try:
         bundle, refused = open_or_previous(base / pipeline.bundle, pipeline.engine, hop_s=hop_s)
     except VedetteError as error:
-        return failed(what, error, otherwise="export it again, with this version")
+        yield failed(what, error, otherwise="export it again, with this version")
+        return
     model = f"{bundle.workload.name}, model {bundle.model_id}"
     if refused:
         text = f"{model}, the one before, would serve: {refused.partition('; fix: ')[0]}"
-        return Finding(
-            what, text, "fail", "vedette activate a good one, or vedette activate --back"
-        )
-    took = f"{bundle.window_s * 1e3:.3g} ms a window of {hop_s:g} s"
-    return Finding(what, f"{model}, golden vectors reproduced, {took}")
+        yield Finding(what, text, "fail", "vedette activate a good one, or vedette activate --back")
+    else:
+        took = f"{bundle.window_s * 1e3:.3g} ms a window of {hop_s:g} s"
+        yield Finding(what, f"{model}, golden vectors reproduced, {took}")
+    if pipeline.gallery is not None:
+        yield _gallery(pipeline, bundle, base)
+
+
+def _gallery(pipeline: PipelineConfig, bundle: Bundle, base: Path) -> Finding:
+    what = f"gallery of {pipeline.name}"
+    try:
+        found = enrolled(pipeline, bundle, base=base)
+    except VedetteError as error:
+        return failed(what, error, otherwise="enrol anew, with this bundle")
+    assert found is not None
+    assert pipeline.gallery is not None
+    if not found.version:
+        fix = "vedette enrol NAME --images DIR --config FILE"
+        return Finding(what, f"{base / pipeline.gallery!s}: nobody is enrolled yet", "warn", fix)
+    names, threshold = found.arrays["names"], float(found.arrays["threshold"])
+    text = f"version {found.version}, {len(names)} enrolled, named from cosine {threshold:.4f}"
+    return Finding(what, text)
 
 
 def _source(pipeline: PipelineConfig, base: Path) -> Finding:

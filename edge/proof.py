@@ -6,6 +6,7 @@ without end. In the service that would be crash and restart again and again; her
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import signal
@@ -100,6 +101,8 @@ def main(argv: list[str]) -> int:
     """The other process: PATH, ENGINE or nothing, and the seconds it has; JSON on stdout."""
     path, engine, time_s = argv
     signal.setitimer(signal.ITIMER_REAL, float(time_s))
+    with contextlib.suppress(ImportError):
+        import cv2  # noqa: F401 - before: its libraries take 300 MB of addresses, and no memory
     _restrain()
     try:
         bundle = Bundle.open(Path(path), engine or None)

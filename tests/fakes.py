@@ -123,7 +123,7 @@ def toy_workload(*, learns: bool = True) -> WorkloadSpec:
         return seen.data.mean(axis=0, keepdims=True).astype(np.float32)
 
     def as_vector(
-        _found: tuple[Detection, ...], _rows: Floats, outputs: Floats
+        _seen: Window, _found: tuple[Detection, ...], _rows: Floats, outputs: Floats
     ) -> tuple[Detection, ...]:
         return tuple(Detection("mean", vector=row) for row in outputs)
 

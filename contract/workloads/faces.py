@@ -3,7 +3,8 @@
 Faces are found in the whole picture; where none is certain, once more in evened light, for faces
 that fill the picture in hard side light. Each is looked at closely, to place its eyes, nose and
 mouth and to make certain that it is one. Aligned on these points, in even light, each face and its
-mirror image become one embedding, which `judge` compares with those of the enrolled.
+mirror image become one embedding. `contract.visits` follows each over the pictures and compares
+what it has seen of somebody with the enrolled.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from functools import partial
 
 import numpy as np
 
-from contract import gallery
+from contract import visits
 from contract.ops import decode, image
 from contract.ops.decode import BACK, FULL_RANGE, Face
-from contract.policy import EachWindow
 from contract.spec import (
     Array,
     Detection,
@@ -28,6 +28,7 @@ from contract.spec import (
     Window,
     Workload,
 )
+from contract.visits_policy import EachVisit
 
 CHIP = 150
 # where eyes, nose and mouth lie in the chips that the embedding was trained on: medians of what the
@@ -41,7 +42,6 @@ _CLOSE_UP = 0.35  # of the longer side; smaller ones are noise made bright
 _CONFIRMED, _SHADED_CONFIRMED = 0.7, 0.2  # score of a face looked at closely
 _AROUND = 2.0  # boxes
 _SAME = 0.3  # overlap of a face with itself looked at closely
-STRANGER = "stranger"
 
 
 def whole(window: Window, _found: Detections) -> Floats:
@@ -73,7 +73,7 @@ def close_ups(window: Window, found: Detections, _squares: Floats, rows: Floats)
     more = [
         _detection("close-up", lies, face)
         for of_square in rows
-        for face in decode.faces(of_square, BACK, at_least=_SHADED)
+        for face in decode.faces(of_square, BACK, at_least=_SHADED)[:1]  # one fills a picture
     ]
     least = _CLOSE_UP * max(height, width)
     return (*found, *(one for one in more if one.box and one.box[2] - one.box[0] >= least))
@@ -131,19 +131,9 @@ def embedded(_window: Window, found: Detections, _chips: Floats, rows: Floats) -
     )
 
 
-def judge(found: Detections, profile: Profile) -> Detections:
-    """Each face with the name of who it is, or as a stranger's; the score is the cosine."""
-    judged = []
-    for face in found:
-        assert face.vector is not None
-        who = gallery.match(profile.learned, face.vector)
-        judged.append(
-            Detection(
-                who.name or STRANGER, who.cosine, vector=face.vector, box=face.box,
-                points=face.points,
-            )
-        )  # fmt: skip
-    return tuple(judged)
+def judge(found: Detections, _profile: Profile) -> Detections:
+    """As they are: who somebody is, all pictures of a visit decide together (`contract.visits`)."""
+    return found
 
 
 def _detection(label: str, lies: image.Letterbox, face: Face) -> Detection:
@@ -182,8 +172,9 @@ WORKLOAD = Workload(
         Stage("embed", chips, embedded, input_shape=(CHIP, CHIP, 3)),
     ),
     judge=judge,
-    policy=partial(EachWindow, workload="faces"),
+    follow=visits.follow,
+    policy=partial(EachVisit, workload="faces", away_s=5.0, return_s=60.0),
     # of int8 embeddings from float ones, the worst face: 1 - cosine
     tolerances={"cosine_to_float": 0.005},
-    labels=(STRANGER,),
+    labels=visits.OUTCOMES,
 )

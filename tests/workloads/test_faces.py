@@ -13,7 +13,6 @@ from contract.gallery import Consent, Person, Picture
 from contract.ops import decode, drawn, image
 from contract.ops.decode import BACK, FULL_RANGE
 from contract.spec import Detection, OperatingPoint, Profile, Window
-from contract.workloads import faces
 from contract.workloads.faces import WORKLOAD
 
 POINT = OperatingPoint(0.9, 0.9, "nothing", {})
@@ -193,28 +192,42 @@ def test_nobody_in_the_picture():
 def enrolled(**people):
     """A profile in which people have one embedding each."""
     consent = Consent(by="herself", why="door", since=dt.date(2026, 1, 1), until=None)
-    empty = gallery.begin("model", same=0.9)
-    for name, vector in people.items():
+    everybody = gallery.begin("0" * 12, same=0.9)
+    for number, (name, vector) in enumerate(people.items()):
         picture = Picture(embedding=gallery.to_text(np.asarray(vector, np.float32)), quality=1.0)
-        person = Person(id=name, name=name, consent=consent, pictures=(picture,), negatives=())
-        empty = gallery.changed(empty, person)
-    arrays = gallery.to_arrays(empty, today=dt.date(2026, 2, 1), threshold=0.9)
-    return Profile(POINT, arrays, "model", 0)
+        person = Person(id=f"{number:032x}", name=name, consent=consent, pictures=(picture,))
+        everybody = gallery.changed(everybody, person)
+    arrays = gallery.to_arrays(everybody, today=dt.date(2026, 2, 1), threshold=0.9)
+    return Profile(POINT, arrays, "0" * 12, 0)
 
 
-def test_the_enrolled_are_named_and_strangers_are_not():
-    ada, grace, nobody = np.eye(128, dtype=np.float32)[:3]
+def test_the_enrolled_are_recognised_and_strangers_are_told():
+    """Two people stand before the camera for a while; each is told once."""
+    ada, nobody = np.eye(128, dtype=np.float32)[:2]
+    places = [(30.0, 30.0, 130.0, 130.0), (300.0, 30.0, 400.0, 130.0)]
     found = tuple(
-        Detection("face", 0.9, vector=5.0 * v, box=BOX) for v in (ada + 0.1 * grace, nobody)
+        Detection("face", 0.9, vector=vector, box=box, points=_frontal(box))
+        for vector, box in zip((ada, nobody), places, strict=True)
     )
-    judged = WORKLOAD.judge(found, enrolled(Ada=ada, Grace=grace))
-    assert [one.label for one in judged] == ["Ada", faces.STRANGER]
-    assert judged[0].score == pytest.approx(1 / np.sqrt(1.01))
-    assert judged[0].box == BOX
-    assert [one.label for one in WORKLOAD.judge(found, Profile(POINT, {}, "model", 0))] == [
-        faces.STRANGER,
-        faces.STRANGER,
+    profile = enrolled(Ada=ada)
+    follower, policy = WORKLOAD.follow(profile), WORKLOAD.policy(POINT)
+    told = []
+    for picture in range(20):
+        t_ns = picture * 500_000_000
+        judged = follower.update(WORKLOAD.judge(found, profile), t_ns)
+        told += policy.update(judged, t_ns)
+    assert sorted((alert.label, alert.who) for alert in told) == [
+        ("recognised", "Ada"),
+        ("stranger", None),
     ]
+    assert {label for label, _ in ((a.label, a.who) for a in told)} <= set(WORKLOAD.labels)
+
+
+def _frontal(box):
+    """Eyes, nose and mouth of a face from the front."""
+    left, top, right, bottom = box
+    places = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.5, 0.8)])
+    return (places * (right - left, bottom - top) + (left, top)).astype(np.float32)
 
 
 def test_a_drawn_face_is_the_same_for_the_same_seed():
