@@ -35,11 +35,11 @@ CHIP = 150
 # detector finds in them
 PLACES = np.array([(46.88, 47.36), (101.44, 46.30), (73.41, 78.59), (74.26, 105.79)], np.float32)
 
-_CANDIDATE, _CERTAIN = 0.5, 0.75  # score of a face in the whole picture
-_SHADED = 0.2  # the same in evened light
+_CANDIDATE, _CERTAIN = 0.5, 0.7  # score of a face in the whole picture
+_SHADED = 0.35  # the same in evened light
 _MARGIN = 0.5  # around the picture there, so that a face that fills it is one
 _CLOSE_UP = 0.35  # of the longer side; smaller ones are noise made bright
-_CONFIRMED, _SHADED_CONFIRMED = 0.7, 0.2  # score of a face looked at closely
+_CONFIRMED, _SHADED_CONFIRMED = 0.7, 0.35  # score of a face looked at closely
 _AROUND = 2.0  # boxes
 _SAME = 0.3  # overlap of a face with itself looked at closely
 
@@ -73,7 +73,7 @@ def close_ups(window: Window, found: Detections, _squares: Floats, rows: Floats)
     more = [
         _detection("close-up", lies, face)
         for of_square in rows
-        for face in decode.faces(of_square, BACK, at_least=_SHADED)[:1]  # one fills a picture
+        for face in decode.faces(of_square, BACK, at_least=_SHADED)
     ]
     least = _CLOSE_UP * max(height, width)
     return (*found, *(one for one in more if one.box and one.box[2] - one.box[0] >= least))
