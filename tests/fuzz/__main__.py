@@ -20,6 +20,9 @@ _MOST_BYTES = 128 * 1024
 _START_S = 60.0  # imports, seeds
 _ONE_INPUT_S = 10
 _MEMORY_MB = 1024
+# A process begins with the peak memory of the one that it was, which may be a large test run; the
+# child of a shell begins with the shell's.
+_OF_ITS_OWN = ("sh", "-c", '"$@"; exit $?', "sh")
 _EXAMPLE = """examples:
   make fuzz                                each target for 20 seconds
   make fuzz FUZZ="--seconds 600 decode"    one of them for ten minutes
@@ -69,7 +72,7 @@ def fuzz(name: str, folder: Path, *, seconds: float, seed: int = 0) -> Outcome:
     ]
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [*command, *options],
+        [*_OF_ITS_OWN, *command, *options],
         cwd=ROOT,
         # what targets leave lies there too: libFuzzer ends the process without cleaning up
         env={**os.environ, "PYTHONPATH": paths, "TMPDIR": str(folder)},

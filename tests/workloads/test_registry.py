@@ -206,7 +206,7 @@ def said(workload, found, *, windows=100):
     return [body for t_ns in seconds for body in policy.update(found, t_ns)]
 
 
-@every_workload
+@every_signal
 def test_policy_speaks_when_something_lasts(workload):
     """Messages that can be sent, under the workload's own name."""
     bodies = said(workload, (Detection("something", score=10.0 * POINT.threshold),))
