@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +26,13 @@ def convert(model: Any, calibration: Floats, file: Path) -> None:
         calibration: (n, *input_shape) float32.
         file: what to write.
     """
-    import keras
     import tensorflow as tf
 
     def samples() -> Iterator[list[Floats]]:
         for row in calibration:
             yield [row[None]]
 
-    with tempfile.TemporaryDirectory() as folder:
-        # by way of a SavedModel with batch 1: other ways lose the weights or keep dynamic shapes
-        signature = [keras.InputSpec(shape=(1, *calibration.shape[1:]), dtype="float32")]
-        model.export(folder, format="tf_saved_model", input_signature=signature, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        file.with_suffix(".float.tflite").write_bytes(converter.convert())
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    with _converter(model, calibration.shape[1:], file) as converter:
         converter.representative_dataset = samples
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = tf.int8
@@ -58,18 +51,28 @@ def convert_float16(model: Any, file: Path) -> None:
         model: Keras model with one input and one output.
         file: what to write.
     """
+    import tensorflow as tf
+
+    with _converter(model, model.input_shape[1:], file) as converter:
+        converter.target_spec.supported_types = [tf.float16]
+        file.write_bytes(converter.convert())
+
+
+@contextmanager
+def _converter(model: Any, row: tuple[int, ...], file: Path) -> Iterator[Any]:
+    """Write the float model beside `file`, then give a converter that optimizes."""
     import keras
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        signature = [keras.InputSpec(shape=(1, *model.input_shape[1:]), dtype="float32")]
+        # by way of a SavedModel with batch 1: other ways lose the weights or keep dynamic shapes
+        signature = [keras.InputSpec(shape=(1, *row), dtype="float32")]
         model.export(folder, format="tf_saved_model", input_signature=signature, verbose=False)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        file.with_suffix(".float.tflite").write_bytes(converter.convert())
+        exact = tf.lite.TFLiteConverter.from_saved_model(folder)
+        file.with_suffix(".float.tflite").write_bytes(exact.convert())
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-        file.write_bytes(converter.convert())
+        yield converter
 
 
 def ends(file: Path) -> tuple[Tensor, Tensor]:
