@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from contract import workloads
 from contract.fold import Model
 from contract.manifest import MANIFEST
-from contract.spec import Floats, OperatingPoint, Workload
+from contract.spec import Floats, ImageSpec, OperatingPoint, Workload
 from edge.bundle import Bundle
 from edge.errors import VedetteError
 from export import device
@@ -163,6 +163,10 @@ def _bundle(asked: argparse.Namespace, dataset: DataSet) -> tuple[Bundle | None,
     bundle = Bundle.open(folder, asked.engine)
     if bundle.workload.name != asked.name:
         raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
+    takes_pictures = isinstance(bundle.workload.input, ImageSpec)
+    if dataset.recordings and (dataset.recordings[0].window(0).data.ndim == 3) != takes_pictures:
+        what = "pictures" if takes_pictures else "signals"
+        raise DataError(f"{asked.data}: {asked.name} takes {what}; fix: another data set")
     about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
     return bundle, about
 

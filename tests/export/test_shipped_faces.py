@@ -14,7 +14,7 @@ from contract.ops import drawn
 from contract.spec import Window
 from edge.bundle import Bundle
 from edge.pipeline import run_rows
-from export.evaluate import evaluate
+from export.evaluate import evaluate, main
 from training import datasets
 
 SHIPPED = Path(__file__).resolve().parents[2] / "bundles" / "faces"
@@ -77,6 +77,12 @@ def test_every_box_of_small_faces_is_found_and_none_beside(bundle):
     metrics = evaluate(bundle, datasets.open_folder(real("faces_detect_small"))).metrics
     assert metrics["found"] >= metrics["faces"] - 1
     assert metrics["unmatched"] == 0
+
+
+def test_a_signal_is_no_picture_and_is_told_so(capsys):
+    folder = real("pronostia")
+    assert main("evaluate", ["faces", "--data", str(folder), "--bundle", str(SHIPPED)]) == 1
+    assert "faces takes pictures; fix: another data set" in capsys.readouterr().err
 
 
 @pytest.mark.slow
