@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from contract.manifest import MANIFEST
-from edge import bundle_files, config, proof
+from edge import bundle_files, config, disk, proof
 from edge.bundle import Bundle
 from edge.bundle_files import Files
 from edge.config import PipelineConfig
@@ -252,7 +252,7 @@ def _copy(files: Files, to: Path) -> Path:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-    _sync(to)
+    disk.sync(to)
     return to
 
 
@@ -279,8 +279,8 @@ def _swap(path: Path, *, to: Path, old: Path | None) -> None:
 def _rename(old: Path, new: Path) -> Path:
     """Move a directory; what a link beside the bundle has to say is returned."""
     old.rename(new)
-    _sync(new.parent)
-    _sync(old.parent)
+    disk.sync(new.parent)
+    disk.sync(old.parent)
     return Path(new.parent.name, new.name)
 
 
@@ -290,15 +290,7 @@ def _link(link: Path, to: Path) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(to)
     fresh.replace(link)
-    _sync(link.parent)
-
-
-def _sync(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    disk.sync(link.parent)
 
 
 def _prune(versions: Path, *, keep: tuple[Path, ...]) -> None:

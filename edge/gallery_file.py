@@ -16,6 +16,7 @@ from contract import gallery, impostors
 from contract.gallery import Gallery, GalleryError
 from contract.spec import Array, OperatingPoint
 from contract.tls import Setting, TlsError
+from edge import disk
 from edge.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def write(path: Path, made: Gallery, key: bytes | None, *, keeps_previous: bool 
         if path.exists():  # at every moment `path` is a whole gallery
             os.link(path, previous)
         temporary.replace(path)
-        sync(path.parent)
+        disk.sync(path.parent)
         wipe(wiping)
         if not keeps_previous:
             wipe(previous)
@@ -164,16 +165,7 @@ def wipe(path: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         path.unlink()
-        sync(path.parent)
-
-
-def sync(folder: Path) -> None:
-    """What was renamed or removed in it stays so, whatever happens to the power."""
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        disk.sync(path.parent)
 
 
 def _open_own(path: Path, *, like: Path) -> int:

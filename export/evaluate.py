@@ -24,6 +24,7 @@ from export import device
 from training import datasets, recipes, trade_page
 from training.datasets import DataError, DataSet, Recording
 from training.datasets.synthetic import run_to_failure as simulated
+from training.face_protocols import EMBED
 from training.leave_one_out import LeaveOneOut
 from training.protocols import SURROGATE_HOURS, Bench, Row
 from training.splits import SPLITS
@@ -278,7 +279,7 @@ class _Bench:
             return {}
         backend.quiet()
         try:
-            return {faces.EMBED: backend.as_model(faces.embedding())}
+            return {EMBED: backend.as_model(faces.embedding())}
         except DataError as error:  # it is only compared with
             from training.console import say
 

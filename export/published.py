@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import numpy as np
 from rich.progress import Progress
 
 from contract import workloads
-from contract.fold import fold
 from contract.manifest import FORMAT_VERSION, Manifest, ModelFile
 from contract.ops import drawn
 from contract.spec import Engine, Window
@@ -24,6 +22,7 @@ from export.parity import ParityError
 from training import backend
 from training import run as runs
 from training.datasets import Recording
+from training.face_protocols import EMBED
 from training.verification import paired_cosines
 from training.watch import Seen
 from training.weights import faces
@@ -59,21 +58,21 @@ def build(root: Path, out: Path, bars: Progress) -> Manifest:
         task = bars.add_task("weights", total=1, note="fetching, rebuilding")
         models = faces.models()
         bars.update(task, completed=1, note="")
-        files = {s: _float16(work, s, models[s]) for s in models if s != faces.EMBED}
+        files = {s: _float16(work, s, models[s]) for s in models if s != EMBED}
         engines = {s: _open(work, model) for s, model in files.items()}
         float_file = work / "EMBED.float.tflite"
-        tflite.convert_float16(models[faces.EMBED], work / "EMBED.tflite")
-        exact = {**engines, faces.EMBED: _float_engine(float_file)}
+        tflite.convert_float16(models[EMBED], work / "EMBED.tflite")
+        exact = {**engines, EMBED: _float_engine(float_file)}
         seen = _see(exact, persons, bars, "float embedding")
         chips = faces.calibration(seen)
         task = bars.add_task("quantizing", total=1, note=f"{len(chips)} chips")
-        tflite.convert(models[faces.EMBED], chips, work / "EMBED.tflite")
+        tflite.convert(models[EMBED], chips, work / "EMBED.tflite")
         bars.update(task, completed=1, note="")
-        files[faces.EMBED] = _describe(
+        files[EMBED] = _describe(
             work / "EMBED.tflite", tflite.check(work / "EMBED.tflite", weights=_kernels(models))
         )
-        engines[faces.EMBED] = _open(work, files[faces.EMBED])
-        quantized = [_again(one, engines[faces.EMBED]) for one in seen]
+        engines[EMBED] = _open(work, files[EMBED])
+        quantized = [_again(one, engines[EMBED]) for one in seen]
         point = faces.operating_point(quantized)
         alike = np.concatenate([_alike(a, b) for a, b in zip(seen, quantized, strict=True)])
         if not 1.0 - alike.min() <= workload.tolerances["cosine_to_float"]:
@@ -134,7 +133,7 @@ def _open(work: Path, model: ModelFile) -> Engine:
 
 def _kernels(models: Mapping[str, Any]) -> int:
     """How many numbers stand in the kernels of the embedding."""
-    return sum(w.size for w in models[faces.EMBED].get_weights() if w.ndim >= 2)
+    return sum(w.size for w in models[EMBED].get_weights() if w.ndim >= 2)
 
 
 def _see(
@@ -146,7 +145,7 @@ def _see(
         bars.update(task, note=f"{person.dataset} {person.name}")
         one = see(workloads.load(_WORKLOAD), {ENGINE: engines}, person)[ENGINE]
         # the squares of the detectors are not needed again, and are many
-        found.append(Seen(one.recording, one.t_ns, one.found, {faces.EMBED: one.passes["embed"]}))
+        found.append(Seen(one.recording, one.t_ns, one.found, {EMBED: one.passes[EMBED]}))
         bars.advance(task)
     bars.update(task, note="")
     return found
@@ -154,13 +153,13 @@ def _see(
 
 def _again(seen: Seen, engine: Engine) -> Seen:
     """The same chips through another model of the embedding."""
-    stage = next(s for s in workloads.load(_WORKLOAD).stages if s.name == faces.EMBED)
-    passes = tuple((chips, run_rows(engine, chips)) for chips, _ in seen.passes[faces.EMBED])
+    stage = next(s for s in workloads.load(_WORKLOAD).stages if s.name == EMBED)
+    passes = tuple((chips, run_rows(engine, chips)) for chips, _ in seen.passes[EMBED])
     found = tuple(
         stage.postprocess(seen.recording.window(i), faces_there, chips, vectors)
         for i, (faces_there, (chips, vectors)) in enumerate(zip(seen.found, passes, strict=True))
     )
-    return Seen(seen.recording, seen.t_ns, found, {faces.EMBED: passes})
+    return Seen(seen.recording, seen.t_ns, found, {EMBED: passes})
 
 
 def _alike(one: Seen, other: Seen) -> Any:
@@ -180,16 +179,11 @@ def _golden(engines: Mapping[str, Engine]) -> dict[str, Any]:
 
     One is so dark that nothing is certain, so that all are used.
     """
-    workload = workloads.load(_WORKLOAD)
     pictures = [drawn.face(0), drawn.face(1) // _DARK]
-    windows = [Window("drawn", i, i, 0, picture, 0.0) for i, picture in enumerate(pictures)]
-    models = {stage: partial(run_rows, engine) for stage, engine in engines.items()}
-    _, passes = fold(workload, models, windows)
-    arrays: dict[str, Any] = {
-        "windows": np.stack([window.data for window in windows]),
-        "rate_hz": np.array(0.0),
-    }
-    for stage, of_windows in passes.items():
-        arrays[f"{stage}.input"] = np.concatenate([inputs for inputs, _ in of_windows])
-        arrays[f"{stage}.{ENGINE}"] = np.concatenate([outputs for _, outputs in of_windows])
-    return arrays
+    life = np.linspace(0.5, 1.0, len(pictures), dtype=np.float32)
+    recording = Recording(
+        "drawn", "drawn", life, 0, None, "", lambda i: Window("drawn", i, i, 0, pictures[i], 0.0)
+    )
+    return bundle.golden_vectors(
+        recording, see(workloads.load(_WORKLOAD), {ENGINE: engines}, recording)
+    )

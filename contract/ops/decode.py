@@ -16,7 +16,7 @@ import numpy as np
 
 from contract.spec import Array, Floats
 
-_TOP = 6.0  # where ReLU6 ends
+TOP = 6.0  # where ReLU6 ends
 _SAME_FACE = 0.3  # overlap of boxes, as published
 _POINTS = 4  # eye, eye, nose, mouth; the ears are hidden as soon as a head turns
 
@@ -88,14 +88,13 @@ def faces(rows: Floats, detector: Detector, *, at_least: float) -> list[Face]:
         detector: whose rows.
         at_least: score of a face, 0 to 1.
     """
-    low, high = detector.spans
-    logits = low[0] + rows[:, 0] * ((high[0] - low[0]) / _TOP)
+    values = as_published(rows, detector.spans)
+    logits = values[:, 0]
     sure = np.flatnonzero(logits >= np.log(at_least / (1.0 - at_least)))
     if not len(sure):
         return []
     scores = 1.0 / (1.0 + np.exp(-logits[sure].astype(np.float64)))
-    values = low[1:] + rows[sure, 1:] * ((high[1:] - low[1:]) / _TOP)
-    places = values.reshape(-1, 8, 2).astype(np.float64)
+    places = values[sure, 1:].reshape(-1, 8, 2).astype(np.float64)
     places[:, [0, *range(2, 8)]] += _anchors(detector.grids)[sure, None] * detector.size
     half = places[:, 1] / 2.0
     boxes = np.concatenate([places[:, 0] - half, places[:, 0] + half], axis=1)
@@ -115,6 +114,21 @@ def faces(rows: Floats, detector: Detector, *, at_least: float) -> list[Face]:
             )
         )
         left = left[~same]
+    return found
+
+
+def as_published(rows: Floats, spans: Floats) -> Floats:
+    """What a model gives, in the published units, as far as it was not clipped.
+
+    Args:
+        rows: (..., 17) float32 from 0 to 6.
+        spans: (2, 17) least and largest value of each column.
+
+    Returns:
+        (..., 17) float32, the score as a logit, the rest in pixels of the square.
+    """
+    low, high = spans
+    found: Floats = (low + rows * ((high - low) / np.float32(TOP))).astype(np.float32)
     return found
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from weights_files import fetched, pictures
 
+from contract.ops import decode
 from training import backend
 from training.datasets import DataError
-from training.weights import BACK, FULL_RANGE, FULL_RANGE_SPARSE, blazeface, heads, tflite_graph
+from training.weights import BACK, FULL_RANGE, FULL_RANGE_SPARSE, blazeface, tflite_graph
 
 pytestmark = [
     pytest.mark.training,
@@ -78,7 +79,7 @@ def test_spread_outputs_are_the_same_wherever_they_matter(weight, inputs, publis
     rows = blazeface.model(fetched(weight), spans).predict(inputs, verbose=0)
     assert rows.min() >= 0
     assert rows.max() <= 6
-    found = heads.as_published(rows, spans)
+    found = decode.as_published(rows, spans)
     faces = published[..., 0] > 0
     assert np.allclose(found[faces], published[faces], atol=0.01)
     # and nothing else becomes a face
@@ -88,8 +89,8 @@ def test_spread_outputs_are_the_same_wherever_they_matter(weight, inputs, publis
 def test_spread_rows_are_undone():
     spans = np.stack([np.arange(17), np.arange(17) + 12]).astype(np.float32)
     rows = np.full((2, 17), 3, np.float32)
-    assert np.array_equal(heads.as_published(rows, spans)[0], np.arange(17) + 6)
-    assert heads.as_published(rows, spans).dtype == np.float32
+    assert np.array_equal(decode.as_published(rows, spans)[0], np.arange(17) + 6)
+    assert decode.as_published(rows, spans).dtype == np.float32
 
 
 def test_another_file_is_refused(tmp_path):

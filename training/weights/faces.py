@@ -19,6 +19,7 @@ from contract.ops.decode import BACK, FULL_RANGE
 from contract.spec import Array, Floats, OperatingPoint
 from training import datasets
 from training.datasets import DataError, DataSet
+from training.face_protocols import EMBED, largest
 from training.verification import cosines
 from training.watch import Seen
 from training.weights import BACK as BACK_FILE
@@ -26,7 +27,6 @@ from training.weights import DLIB_RESNET, FULL_RANGE_SPARSE, Weight, blazeface, 
 
 # London is left out: whether a threshold fixed on others is fair to its groups is measured on it
 CHOSEN_ON = ("faces_caltech_in_out", "faces_orl", "faces_wild_web", "faces_yaleb_light")
-EMBED = "embed"
 _ENROLLED = 3  # pictures of each person that others are compared with
 _TAIL = tuple(round(0.90 + 0.005 * i, 4) for i in range(20))  # cosines
 _FALSE_ACCEPTS_PER_1000, _PERSONS = 1.0, 5  # of the shipped threshold; a device sets its own
@@ -117,11 +117,6 @@ def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
 
 def _vectors(one: Seen) -> Floats:
     """(pictures, 128) embeddings of the largest face of each picture that shows one."""
-    found = [max(faces, key=_area).vector for faces in one.found if faces]
+    found = [faces[number].vector for faces in one.found if (number := largest(faces)) is not None]
     vectors = [vector for vector in found if vector is not None]
     return np.stack(vectors) if vectors else np.zeros((0, _DIMENSIONS), np.float32)
-
-
-def _area(face: Any) -> float:
-    left, top, right, bottom = face.box
-    return float((right - left) * (bottom - top))

@@ -17,29 +17,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from contract.ops import decode
 from contract.spec import Array, Floats
 from training.weights.tflite_graph import Graph, Operator
 
 COLUMNS = 17
 PAD_VALUE = "value"  # an option of PAD that the schema lacks
-_TOP = np.float32(6)
+_TOP = np.float32(decode.TOP)
 _RELU6 = {"fusedActivationFunction": 3}
 # What is summed may be this many times as large as if all neighbours said the same. Scores need
 # more, since they fall off steeply around a face.
 _MARGIN = {1: 4.0, 16: 1.5}
-
-
-def as_published(rows: Floats, spans: Floats) -> Floats:
-    """What a spread model gives, in the published units, as far as it was not clipped.
-
-    Args:
-        rows: (..., 17) float32 from 0 to 6.
-        spans: (2, 17) least and largest value of each column.
-
-    Returns:
-        (..., 17) float32, the score as a logit, the rest in pixels of the input.
-    """
-    return (spans[0] + rows * ((spans[1] - spans[0]) / _TOP)).astype(np.float32)
 
 
 def spread(graph: Graph, spans: Floats) -> Graph:
