@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract.spec import Array, Window
+from edge import picture
 from edge.errors import ConfigError, SourceError
 from edge.sources import Source
 
-FORMATS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 MOST_FILES = 200  # in a folder; more is a photo album, not a person
-MOST_PIXELS = 120_000_000  # of a file; what is larger is made to fill the memory, or a map
-LONGEST_SIDE = 2560  # pixels that are looked at: a face of 4 % of the side has 100
 _LOOK_EVERY_S = 0.7  # at a camera, so that a head has moved in between
 _LOOK_S = 60.0  # at a camera, in all
 
@@ -47,18 +44,17 @@ def in_folder(folder: Path) -> Iterator[Taken]:
     Raises:
         ConfigError: there is no such folder, or no picture in it, or far too many.
     """
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))
     try:
         found = [folder] if folder.is_file() else sorted(folder.iterdir())
-        files = [one for one in found if one.suffix.lower() in FORMATS and one.is_file()]
+        files = [one for one in found if one.suffix.lower() in picture.FORMATS and one.is_file()]
         if not files:
-            known = ", ".join(sorted(FORMATS))
+            known = ", ".join(sorted(picture.FORMATS))
             raise ConfigError(f"--images {folder}: no picture in it; fix: files ending in {known}")
         if len(files) > MOST_FILES:
             fix = "fix: a folder with 1 to 5 pictures of one person"
             raise ConfigError(f"--images {folder}: {len(files)} pictures; {fix}")
         for file in files:
-            yield Taken(file.name, _decode(file.read_bytes()), file)
+            yield Taken(file.name, picture.decode(file.read_bytes()), file)
     except OSError as error:
         raise ConfigError(f"--images {folder}: {error.strerror}; fix: a folder of files") from None
 
@@ -104,23 +100,3 @@ def as_file(taken: Taken) -> tuple[bytes, str]:
     assert taken.data is not None
     _, encoded = cv2.imencode(".png", taken.data[:, :, ::-1])
     return encoded.tobytes(), ".png"
-
-
-def _decode(raw: bytes) -> Array | None:
-    """RGB, upright as EXIF says, reduced by area average where it is very large."""
-    import cv2
-    import numpy as np
-
-    try:
-        read = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    if read is None or read.ndim != 3 or not read.size:
-        return None
-    height, width = read.shape[:2]
-    if max(height, width) > LONGEST_SIDE:
-        share = LONGEST_SIDE / max(height, width)
-        size = (max(round(width * share), 1), max(round(height * share), 1))
-        read = cv2.resize(read, size, interpolation=cv2.INTER_AREA)
-    rgb: Array = np.ascontiguousarray(read[:, :, ::-1])
-    return rgb
