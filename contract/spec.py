@@ -32,6 +32,8 @@ class Window:
             uint8, RGB.
         rate_hz: sample rate of `data`; of images, the frames per second the camera delivers just
             now, 0 where that is not known.
+        large: of a camera that gives each picture twice, the same view larger, likewise RGB: what
+            evidence is cut from. What is found in `data` lies there, scaled. None: only `data`.
     """
 
     source: str
@@ -40,6 +42,7 @@ class Window:
     wall_ns: int
     data: Array
     rate_hz: float
+    large: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import importlib
 import logging
+import math
 import os
 import re
 import selectors
@@ -57,12 +58,14 @@ class Item:
         t_ns: monotonic clock of this device when the last of it was read, nanoseconds.
         data: the frame or the samples.
         rate_hz: as measured or configured by whoever captured it.
+        large: the same frame larger, where the device gives both.
     """
 
     seq: int
     t_ns: int
     data: Array
     rate_hz: float
+    large: Array | None = None
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -75,6 +78,7 @@ class _Header(msgspec.Struct, frozen=True, array_like=True):
     dtype: str = ""
     shape: tuple[int, ...] = ()
     size: int = 0
+    large_shape: tuple[int, ...] = ()  # of what comes after `shape`, in the same bytes
 
 
 class Capture:
@@ -209,27 +213,37 @@ class Out:
         """
         self._fd = fd
         self._seq = 0
-        self._waiting: deque[tuple[_Header, bytes]] = deque(maxlen=keep)
+        self._waiting: deque[tuple[_Header, list[Array]]] = deque(maxlen=keep)
         self._alive_s = 0.0
         self._changed = threading.Condition()
         threading.Thread(target=self._write, daemon=True).start()
 
-    def put(self, data: Array, *, t_ns: int, rate_hz: float, is_after_gap: bool = False) -> None:
-        """Hand on one item.
+    def put(
+        self,
+        data: Array,
+        *,
+        t_ns: int,
+        rate_hz: float,
+        is_after_gap: bool = False,
+        large: Array | None = None,
+    ) -> None:
+        """Hand on one item; nobody may write into its arrays afterwards.
 
         Args:
             data: a frame or a block of samples.
             t_ns: monotonic clock when it had been read.
             rate_hz: of `data`.
             is_after_gap: the device itself lost something just before it.
+            large: the same frame larger, of the same type.
         """
-        raw = np.ascontiguousarray(data).tobytes()
+        parts = [np.ascontiguousarray(one) for one in (data, large) if one is not None]
+        kind, size = data.dtype.str, sum(part.nbytes for part in parts)
+        large_shape = () if large is None else large.shape
         self._seq += is_after_gap
-        kind, shape = data.dtype.str, tuple(data.shape)
-        header = _Header("item", self._seq, t_ns, rate_hz, kind, shape, len(raw))
+        header = _Header("item", self._seq, t_ns, rate_hz, kind, data.shape, size, large_shape)
         self._seq += 1
         with self._changed:
-            self._waiting.append((header, raw))
+            self._waiting.append((header, parts))
             self._changed.notify()
 
     def alive(self) -> None:
@@ -246,20 +260,22 @@ class Out:
     def _say(self, word: str) -> None:
         with self._changed:
             if not self._waiting:  # else there is something better to say
-                self._waiting.append((_Header(word), b""))
+                self._waiting.append((_Header(word), []))
                 self._changed.notify()
 
     def _write(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                header, raw = self._waiting.popleft()
+                header, parts = self._waiting.popleft()
             head = msgspec.json.encode(header)
+            views = [memoryview(len(head).to_bytes(4, "little") + head)]
+            views += [part.reshape(-1).view(np.uint8).data for part in parts]
             try:
-                for part in (len(head).to_bytes(4, "little") + head, raw):
-                    view = memoryview(part)
-                    while view:
-                        view = view[os.write(self._fd, view) :]
+                for view in views:
+                    rest = view
+                    while rest:
+                        rest = rest[os.write(self._fd, rest) :]
             except OSError:  # nobody reads any more
                 os._exit(1)
 
@@ -286,7 +302,11 @@ def _unpack(incoming: bytearray) -> Iterator[tuple[_Header, Item | None]]:
         item = None
         if header.says == "item":
             raw = np.frombuffer(incoming[start : start + header.size], dtype=header.dtype)
-            item = Item(header.seq, header.t_ns, raw.reshape(header.shape), header.rate_hz)
+            data, large = np.split(raw, [math.prod(header.shape)])
+            item = Item(
+                *(header.seq, header.t_ns, data.reshape(header.shape), header.rate_hz),
+                large.reshape(header.large_shape) if header.large_shape else None,
+            )
         del incoming[: start + header.size]
         yield header, item
 

@@ -35,12 +35,12 @@ class Crops:
 
         Args:
             found: in `window`; all but those on a visit are passed over.
-            window: a picture, (height, width, 3) uint8 RGB.
+            window: a picture, (height, width, 3) uint8 RGB; crops are cut from its `large`.
         """
         now_s = window.t_ns / 1e9
         for one in found:
             if isinstance(one, Visitor) and one.box is not None:
-                self._see(one, window.data, now_s)
+                self._see(one, window, now_s)
         while len(self._looks) > _MOST:
             self._looks.popitem(last=False)
         # a clock that went back has nothing to say about how long ago it was
@@ -63,10 +63,10 @@ class Crops:
         _, raw = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         return raw.tobytes()
 
-    def _see(self, one: Visitor, picture: Array, now_s: float) -> None:
+    def _see(self, one: Visitor, window: Window, now_s: float) -> None:
         look = self._looks.get(one.visit)
         if look is None or one.quality > _BETTER * look.quality:
-            crop = _cut(picture, one)
+            crop = _cut(window, one)
             if crop.size:
                 look = self._looks[one.visit] = _Look(one.quality, crop, now_s)
         if look is not None:
@@ -74,10 +74,13 @@ class Crops:
             self._looks.move_to_end(one.visit)
 
 
-def _cut(picture: Array, one: Visitor) -> Array:
-    """The face with its surroundings, as small as it is kept."""
+def _cut(window: Window, one: Visitor) -> Array:
+    """The face with its surroundings, from the larger picture if there is one, as it is kept."""
     assert one.box is not None
-    left, top, right, bottom = one.box
+    picture = window.data if window.large is None else window.large
+    down, across = (picture.shape[i] / window.data.shape[i] for i in (0, 1))
+    left, right = one.box[0] * across, one.box[2] * across
+    top, bottom = one.box[1] * down, one.box[3] * down
     more = _AROUND * max(right - left, bottom - top)
     height, width = picture.shape[:2]
     rows = slice(max(int(top - more), 0), min(max(int(bottom + more) + 1, 0), height))

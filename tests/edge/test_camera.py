@@ -21,6 +21,7 @@ import webcam
 from contract.spec import ImageSpec
 from edge import mjpeg, sources
 from edge.errors import SourceError
+from edge.frames import FrameSource
 from edge.sources import camera
 from host import ports
 
@@ -33,7 +34,7 @@ def config(url: str, **options) -> camera.Config:
     return msgspec.convert({"type": "camera", "url": url, "hop_s": 0.05, **options}, camera.Config)
 
 
-def source(url: str, **options) -> camera.CameraSource:
+def source(url: str, **options) -> FrameSource:
     return sources.open_source(config(url, **options), name="cam", base=Path())
 
 
@@ -60,7 +61,7 @@ class Watched:
         self.errors: list[str] = []
         self._url = url
         self._ended = False
-        self._source: camera.CameraSource | None = None
+        self._source: FrameSource | None = None
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
