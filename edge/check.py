@@ -82,7 +82,7 @@ def _source(pipeline: PipelineConfig, base: Path) -> Finding:
         source = sources.open_source(pipeline.source, name=pipeline.name, base=base)
         with contextlib.closing(source):
             if not hasattr(pipeline.source, "stall_s"):
-                return Finding(what, "opens")
+                return Finding(what, getattr(source, "about", "opens"))
             window = next(source.windows(), None)
     except VedetteError as error:
         return failed(what, error, otherwise=f"the sensor, or [pipeline.source] of {pipeline.name}")

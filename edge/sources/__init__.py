@@ -58,6 +58,18 @@ class Pace:
             self._closed.wait(max(due - time.monotonic(), 0.0))
         return not self._closed.is_set()
 
+    def now_ns(self) -> int:
+        """Recorded time that is due by now; 0 where it does not pass by itself."""
+        if self._start is None or self._speed == 0:
+            return 0
+        began, first_ns = self._start
+        return first_ns + round((time.monotonic() - began) * self._speed * 1e9)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed.is_set()
+
     def close(self) -> None:
         """Wake and end."""
         self._closed.set()
