@@ -18,7 +18,16 @@ from pathlib import Path
 
 import msgspec
 
-from edge import clock, config, doctor_broker, doctor_sensors, engines, health, outbox_view
+from edge import (
+    clock,
+    config,
+    doctor_broker,
+    doctor_cameras,
+    doctor_sensors,
+    engines,
+    health,
+    outbox_view,
+)
 from edge.check import EX_CONFIG, check
 from edge.config import DeviceConfig
 from edge.finding import Finding, show
@@ -109,6 +118,8 @@ def _machine(device: DeviceConfig | None) -> Iterator[Finding]:
     yield from _heat()
     yield _memory()
     yield from doctor_sensors.there_are()
+    yield from doctor_cameras.there_are()
+    yield from doctor_cameras.needs(device.pipeline if device else ())
 
 
 def _engines(device: DeviceConfig | None) -> Iterator[Finding]:
