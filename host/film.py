@@ -88,7 +88,8 @@ def _moved(data: Array, across: float, down: float) -> Array:
     # by as much as both have room for, or a picture of another shape would swing
     room = min(room_x, room_y)
     lies = np.array([[scale, 0.0, across * room - room_x], [0.0, scale, down * room - room_y]])
-    moved: Array = cv2.warpAffine(data, lies, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)
+    edge = cv2.BORDER_REPLICATE  # half a pixel of it may be seen
+    moved: Array = cv2.warpAffine(data, lies, (WIDTH, HEIGHT), borderMode=edge)
     return moved
 
 

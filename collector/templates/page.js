@@ -27,6 +27,11 @@ const format = {
     }
     return `${(ms / 8.64e7).toFixed(0)} d`;
   },
+  /** Two durations, their unit once where it is the same. */
+  durations(one, other) {
+    const [first, second] = [this.duration(one), this.duration(other)].map((text) => text.split(" "));
+    return `${first[1] === second[1] ? first[0] : first.join(" ")} · ${second.join(" ")}`;
+  },
   ago: (ns, now_ns) => (now_ns - ns < 2e9 ? "just now" : `${format.duration((now_ns - ns) / 1e6)} ago`),
 };
 
@@ -179,7 +184,8 @@ function drawEvidence(alert, panel, found) {
     const picture = element("img", "look");
     picture.src = `/api/evidence/${alert.evidence}/picture`;
     picture.alt = `the best look at the person: ${named(alert)}`;
-    panel.replaceChildren(element("p", "mark", `Window ${found.window} · `, ...file), picture);
+    const words = `The best look up to picture ${found.window} · `;
+    panel.replaceChildren(element("p", "mark", words, ...file), picture);
     return;
   }
   const seconds = format.duration((1000 * found.samples) / found.rate_hz);
@@ -288,7 +294,7 @@ function drawSummary(summary) {
     ["sensors in trouble", troubles, troubles ? "warn" : ""],
     ["alerts stored", summary.alerts, ""],
     ["window to row, 50 % · 99 %",
-      p50 === null ? "–" : `${format.duration(p50)} · ${format.duration(p99)}`, ""],
+      p50 === null ? "–" : format.durations(p50, p99), ""],
     ["messages rejected", summary.rejected, ""],
   ];
   byId("summary").replaceChildren(...facts.map(([name, value, tone]) =>
