@@ -8,10 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.progress import Progress
+
+from contract.manifest import Manifest
 from training import run as runs
 from training.datasets import DataError
-from training.job import reopen
+from training.face_protocols import EMBED
+from training.job import Job, reopen
 
+_FACES = "faces"
 _EXAMPLE = """example:
   vedette export runs/machine_condition/20300101-120000
   vedette export --published faces --data data
@@ -34,7 +39,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--published",
-        choices=["faces"],
+        choices=[_FACES],
         help="of weights that others published, which are fetched; nothing is trained",
     )
     add("--data", type=Path, metavar="DIR", help="with --published: root of the data sets")
@@ -43,13 +48,24 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
+    """The bundle of a run; of faces, with published weights for the stages that are not trained."""
+    from export import build, published
+    from training import backend
+
+    if job.run.workload != _FACES:
+        return build.build(job, out, bars)
+    build.check(job, out)
+    embedding = backend.load(job.folder / f"{EMBED}.keras")
+    return published.build(Path(job.run.data_root), out, bars, embedding=embedding)
+
+
 def main(verb: str, argv: Sequence[str]) -> int:
     """Run the verb; the exit code is returned."""
     asked = _parser(verb).parse_args(argv)
 
     from edge.errors import VedetteError
     from export import published
-    from export.build import build
     from export.convert import ConversionError
     from export.parity import ParityError
     from training.console import fail, print_json, progress, say
@@ -64,7 +80,7 @@ def main(verb: str, argv: Sequence[str]) -> int:
             job = reopen(asked.run)
             out = asked.out or Path("bundles", job.run.workload)
             with progress() as bars:
-                made = build(job, out, bars)
+                made = _of_run(job, out, bars)
     except (DataError, VedetteError, ConversionError, ParityError, OSError) as error:
         return fail(verb, error)
     except KeyboardInterrupt:

@@ -47,11 +47,7 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         ParityError: the gate refused.
         BundleError: the device would refuse the bundle.
     """
-    if not job.run.is_finished:
-        again = f"vedette train {job.run.workload} --resume {job.folder}"
-        raise DataError(f"{job.folder}: not finished; fix: {again}")
-    if out.exists() and not (out / MANIFEST).exists() and any(out.iterdir()):
-        raise DataError(f"{out}: holds something else than a bundle; fix: name another --out")
+    check(job, out)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         task = bars.add_task("converting", total=1, note="in a process of its own")
@@ -80,12 +76,28 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         return bundle.write(out, made, {name: work / name for name in names}, vectors)
 
 
+def check(job: Job, out: Path) -> None:
+    """Refuse what cannot be exported, or not to there, before anything is done.
+
+    Raises:
+        DataError: the run is not finished, a model is missing, or `out` holds something else.
+    """
+    if not job.run.is_finished:
+        again = f"vedette train {job.run.workload} --resume {job.folder}"
+        raise DataError(f"{job.folder}: not finished; fix: {again}")
+    for stage in job.recipe.stages:
+        if not (job.folder / f"{stage}.keras").exists():
+            raise DataError(
+                f"{job.folder / stage}.keras: missing; fix: vedette train {job.run.workload}"
+            )
+    if out.exists() and not (out / MANIFEST).exists() and any(out.iterdir()):
+        raise DataError(f"{out}: holds something else than a bundle; fix: name another --out")
+
+
 def _convert(job: Job, work: Path) -> tuple[dict[str, Model], dict[str, dict[str, ModelFile]]]:
     """Float models by stage, and what the converters made of them, by stage and engine."""
     for stage, recipe in job.recipe.stages.items():
         model = job.folder / f"{stage}.keras"
-        if not model.exists():
-            raise DataError(f"{model}: missing; fix: vedette train {job.run.workload}")
         (work / model.name).write_bytes(model.read_bytes())
         rows = calibrate.rows(recipe, job.recordings("training"), seed=job.run.seed)
         np.save(work / f"{stage}.npy", rows, allow_pickle=False)

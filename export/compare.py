@@ -31,13 +31,22 @@ def chosen(asked: str) -> list[methods.Method]:
         DataError: one is unknown.
     """
     known = methods.load()
-    names = list(known) if asked == "all" else [name.strip() for name in asked.split(",")]
+    return [known[name] for name in check(asked, list(known))]
+
+
+def check(asked: str, known: Sequence[str]) -> list[str]:
+    """The names that `--compare` gives, each once.
+
+    Raises:
+        DataError: one is unknown.
+    """
+    names = known if asked == "all" else [name.strip() for name in asked.split(",")]
     for name in names:
         if name not in known:
             raise DataError(
                 f"--compare: no method {name!r}; fix: all, or some of {', '.join(sorted(known))}"
             )
-    return [known[name] for name in dict.fromkeys(names)]
+    return list(dict.fromkeys(names))
 
 
 def run(

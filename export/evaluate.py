@@ -42,6 +42,7 @@ _EXAMPLE = """example:
   vedette evaluate machine_condition --data data/pronostia --engine onnx --json
   vedette evaluate machine_condition --data data/pronostia --leave-one-out --out trade-off.html
   vedette evaluate machine_condition --data data/pronostia --compare all --out compared.html
+  vedette evaluate faces --data data/faces_caltech_in_out --compare all
 
 exit codes: 0 done, 1 failed, 2 wrong usage
 """
@@ -70,7 +71,8 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     add(
         "--compare",
         metavar="all|NAME,...",
-        help="the published novelty methods too: one table on this data set",
+        help="the published methods too, of novelty or of recognising faces: one table on this "
+        "data set",
     )
     add(
         "--out",
@@ -96,6 +98,10 @@ def _asked(verb: str, argv: Sequence[str]) -> argparse.Namespace:
         parser.error(f"no workload {asked.name!r}; known: {', '.join(workloads.names())}")
     if asked.leave_one_out and (asked.bundle or asked.engine or asked.compare):
         parser.error("--leave-one-out makes its own models; leave the other options out")
+    if asked.leave_one_out and asked.name not in recipes.names():
+        parser.error(f"--leave-one-out: {asked.name} has no recipe that is quick enough")
+    if asked.compare and asked.out and asked.name == "faces":
+        parser.error("--compare of faces draws no page; leave --out out")
     return asked
 
 
@@ -181,11 +187,14 @@ def _open(data: Path, *, compare: bool) -> DataSet:
 
 def _compare(bundle: Bundle | None, dataset: DataSet, asked: argparse.Namespace) -> int:
     """The published methods beside the bundle; the exit code is returned."""
-    from export import compare
+    from export import compare, compare_faces
     from training.console import print_json
 
     assert bundle is not None, "the caller opens one"
-    compared = compare.run(bundle, dataset, compare.chosen(asked.compare), out=asked.out)
+    if asked.name == compare_faces.WORKLOAD:
+        compared = compare_faces.run(bundle, asked.data, asked.compare)
+    else:
+        compared = compare.run(bundle, dataset, compare.chosen(asked.compare), out=asked.out)
     if asked.json:
         print_json(compared)
     return 0

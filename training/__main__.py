@@ -18,6 +18,7 @@ from training import job as jobs
 from training import run as runs
 from training.datasets import DataError
 from training.job import Job
+from training.recipes import methods, with_methods
 from training.recipes import names as recipe_names
 from training.splits import SPLITS
 from training.watch import Seen, judge, see
@@ -25,6 +26,7 @@ from training.watch import Seen, judge, see
 _EXAMPLE = """example:
   vedette train machine_condition --seed 1
   vedette train machine_condition --resume runs/machine_condition/20300101-120000
+  vedette train faces --method mobilefacenet-arcface --data people
 
 exit codes: 0 done, 1 failed or interrupted, 2 wrong usage
 """
@@ -38,7 +40,10 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("name", metavar="NAME", help=f"the workload: {', '.join(recipe_names())}")
+    known = [*recipe_names(), *with_methods()]
+    add("name", metavar="NAME", help=f"the workload: {', '.join(known)}")
+    ways = "; ".join(f"{name}: {', '.join(methods(name))}" for name in with_methods())
+    add("--method", metavar="NAME", help=f"how, where there are several ways; {ways}")
     data = "folder that holds the data sets (default: $VEDETTE_DATA, then ./data)"
     add("--data", type=Path, metavar="DIR", help=data)
     add("--out", type=Path, metavar="DIR", help="the run's folder (default: runs/NAME/TIME)")
@@ -50,17 +55,27 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     return parser
 
 
-def main(verb: str, argv: Sequence[str]) -> int:
-    """Run the verb; the exit code is returned."""
+def _asked(verb: str, argv: Sequence[str]) -> argparse.Namespace:
+    """The command line, refused where its parts do not go together."""
     parser = _parser(verb)
     asked = parser.parse_args(argv)
-    if asked.name not in recipe_names():
-        parser.error(f"no recipe {asked.name!r}; known: {', '.join(recipe_names())}")
-    others = (asked.out, asked.epochs, asked.data, asked.all or None, asked.seed)
+    known = [*recipe_names(), *with_methods()]
+    if asked.name not in known:
+        parser.error(f"no recipe {asked.name!r}; known: {', '.join(known)}")
+    others = (asked.out, asked.epochs, asked.data, asked.all or None, asked.seed, asked.method)
     if asked.resume and any(other is not None for other in others):
         parser.error("--resume takes everything else from the run; leave the other options out")
+    ways = methods(asked.name)
+    if not asked.resume and (asked.method or "") not in (ways or [""]):
+        parser.error(f"--method: {asked.name} is trained by {', '.join(ways) or 'its one recipe'}")
     if (asked.epochs is not None and asked.epochs < 1) or (asked.seed or 0) < 0:
         parser.error("--epochs must be at least 1, --seed at least 0")
+    return asked
+
+
+def main(verb: str, argv: Sequence[str]) -> int:
+    """Run the verb; the exit code is returned."""
+    asked = _asked(verb, argv)
 
     from training.console import fail, print_json, say
 
@@ -77,6 +92,7 @@ def main(verb: str, argv: Sequence[str]) -> int:
                 epochs=asked.epochs,
                 uses_all=asked.all,
                 command=shlex.join(["vedette", verb, *argv]),
+                method=asked.method or "",
             )
         if job.run.workload != asked.name:
             raise DataError(f"{folder}: a run of {job.run.workload}; fix: name that workload")
@@ -86,7 +102,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return fail(verb, f"interrupted; fix: vedette {verb} {asked.name} --resume {folder}")
     test = ", ".join(f"{name} {value:.4g}" for name, value in run.metrics["test"].items())
-    on = "on machines it was trained with" if run.uses_all else "on machines never seen"
+    group = job.recipe.group
+    on = f"on {group}s it was trained with" if run.uses_all else f"on {group}s never seen"
     say(f"trained in {run.seconds:.1f} s; {on}: {test}")
     if not {source.name for source in run.sources} & set(datasets.names()):
         say(
@@ -117,6 +134,7 @@ def _train(job: Job) -> runs.Run:
     start = time.monotonic()
     history, models = {}, {}
     with progress() as bars:
+        _prepare(job, bars)
         for stage, recipe in job.recipe.stages.items():
             examples = {
                 which: recipe.data(job.recordings(which)) for which in ("training", "validation")
@@ -145,6 +163,19 @@ def _train(job: Job) -> runs.Run:
             temporary.replace(job.folder / f"{stage}.keras")
             models[stage] = backend.as_model(model)
         return _measure(job, history, models, start=start, bars=bars)
+
+
+def _prepare(job: Job, bars: Any) -> None:
+    """What the recipe makes of every recording once."""
+    if job.recipe.prepare is None:
+        return
+    recordings = [one for dataset in job.datasets for one in dataset.recordings]
+    task = bars.add_task("preparing", total=len(recordings), note="")
+    for recording in recordings:
+        bars.update(task, note=f"{recording.dataset} {recording.name}")
+        job.recipe.prepare(recording)
+        bars.advance(task)
+    bars.update(task, note="")
 
 
 def _input_shape(workload: Workload, stage: str) -> tuple[int, ...]:
@@ -182,7 +213,8 @@ def _measure(
         seconds=time.monotonic() - start,
         is_finished=True,
     )
-    report.write(job.folder, run, job.workload, models, [*apart["validation"], *apart["test"]])
+    watched = [*apart["validation"], *apart["test"]]
+    report.write(job.folder, run, job.workload, models, watched, job.recipe)
     runs.write(job.folder, run)
     bars.update(task, note="")
     return run

@@ -13,6 +13,8 @@ import numpy as np
 from contract.fold import Model
 from contract.spec import Floats
 
+_MOST_ROWS, _MOST_NUMBERS = 1024, 1 << 22  # of inputs at once
+
 
 def quiet() -> None:
     """Choose TensorFlow unless told otherwise, and keep its start-up chatter off the terminal.
@@ -37,8 +39,12 @@ def load(file: Path) -> Any:
 
 def as_model(keras_model: Any) -> Model:
     """A Keras model as a function from (n, *input_shape) to (n, *output_shape) float32."""
+    # what a network makes of pictures is far larger than they are
+    batch = max(min(_MOST_ROWS, _MOST_NUMBERS // int(np.prod(keras_model.input_shape[1:]))), 1)
 
     def run(rows: Floats) -> Floats:
-        return np.asarray(keras_model.predict(rows, batch_size=1024, verbose=0), np.float32)
+        if not len(rows):
+            return np.zeros((0, *keras_model.output_shape[1:]), np.float32)
+        return np.asarray(keras_model.predict(rows, batch_size=batch, verbose=0), np.float32)
 
     return run

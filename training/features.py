@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from contract.spec import Detections, Floats, Window, Workload
+from contract.spec import Array, Detections, Floats, Window, Workload
 from training.datasets import Recording
 
 
@@ -28,13 +29,27 @@ def rows(workload: Workload, stage: str, recording: Recording, *, windows: int) 
     # the example's features stand for the code: a changed transform makes a new key
     example = _prepare(workload, stage, workload.input.example(0))
     key = f"{workload.name} {workload.revision} {stage} {recording.digest} {windows}"
-    name = hashlib.sha256(key.encode() + example.tobytes()).hexdigest()
-    file = _folder() / f"{name[:32]}.npy"
+    return cached(
+        key.encode() + example.tobytes(),
+        lambda: np.concatenate(
+            [_prepare(workload, stage, recording.window(i)) for i in range(windows)]
+        ),
+    )
+
+
+def cached(key: bytes, make: Callable[[], Array], *, is_mapped: bool = False) -> Array:
+    """An array from the cache where it is there, else made and put there.
+
+    Args:
+        key: all that it depends on.
+        make: makes it.
+        is_mapped: read from the disk where it is asked for, not whole.
+    """
+    file = _folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.npy"
     try:
-        stored: Floats = np.load(file, allow_pickle=False)
+        stored: Array = np.load(file, mmap_mode="r" if is_mapped else None, allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        prepared = [_prepare(workload, stage, recording.window(i)) for i in range(windows)]
-        made = np.concatenate(prepared)
+        made = make()
         _write(file, made)
         return made
     return stored
@@ -59,7 +74,7 @@ def _folder() -> Path:
     return Path(cache) / "vedette" / "features"
 
 
-def _write(file: Path, array: Floats) -> None:
+def _write(file: Path, array: Array) -> None:
     """Store whole or not at all; a cache that cannot be written is done without."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -128,6 +128,20 @@ def histograms(healthy: Array, failed: Array, point: OperatingPoint) -> Markup:
     return made[0]
 
 
+def pairs(genuine: Array, impostor: Array, point: OperatingPoint) -> Markup:
+    """Cosines of pairs of one person and of two."""
+    with drawing(height=3.0) as (_, axes, made):
+        bins = np.linspace(min(float(impostor.min()), 0.0), 1.0, 80)
+        axis = axes[0, 0]
+        for scores, colour, name in ((impostor, RED, "two persons"), (genuine, BLUE, "one person")):
+            weights = np.full(len(scores), 100.0 / max(len(scores), 1))
+            axis.hist(scores, bins, weights=weights, color=colour, alpha=0.65, label=name)
+        axis.axvline(point.threshold, color=ORANGE, label="threshold")
+        axis.set(xlabel="cosine", ylabel="% of pairs")
+        axis.legend(loc="upper left")
+    return made[0]
+
+
 def lives(watched: Sequence[Watched], alarms: Sequence[Alarms], point: OperatingPoint) -> Markup:
     """The score of every machine over its life, with learning period, threshold and alarm."""
     columns = 3

@@ -44,6 +44,7 @@ def begin(
     epochs: int | None,
     uses_all: bool,
     command: str,
+    method: str = "",
 ) -> Job:
     """A fresh run, its `run.json` written.
 
@@ -55,13 +56,15 @@ def begin(
         epochs: instead of the recipe's.
         uses_all: keep nothing apart.
         command: what the person typed.
+        method: how to train, where the workload knows several ways.
 
     Raises:
         DataError: the folder is in use, or the data cannot be read.
     """
     if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder}: not empty; fix: name another --out, or --resume it")
-    workload, recipe = workloads.load(name), load_recipe(name)
+    recipe = load_recipe(name, method)
+    workload = recipe.workload or workloads.load(name)
     root = runs.data_root(data)
     datasets = recipe.sources(root, seed)
     run = runs.Run(
@@ -77,6 +80,7 @@ def begin(
         command=command,
         commit=runs.commit(),
         versions=runs.versions(),
+        method=method,
     )
     folder.mkdir(parents=True, exist_ok=True)
     runs.write(folder, run)
@@ -91,7 +95,8 @@ def reopen(folder: Path) -> Job:
     """
     run = runs.read(folder)
     try:
-        workload, recipe = workloads.load(run.workload), load_recipe(run.workload)
+        recipe = load_recipe(run.workload, run.method)
+        workload = recipe.workload or workloads.load(run.workload)
     except LookupError as error:
         raise DataError(f"{folder}: {error}; fix: install the version that made it") from None
     if workload.revision != run.revision:

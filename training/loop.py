@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.spec import Array, Floats
+from contract.spec import Array
 from training import backend
 from training.datasets import DataError
 from training.recipes import Examples, StageRecipe
@@ -59,8 +59,8 @@ def fit(
         progress: told epoch (from 1), loss and validation loss.
 
     Returns:
-        the Keras model with the weights of the lowest validation loss, and `loss` and `val_loss`
-        of each epoch.
+        the Keras model, without its head, with the weights of the lowest validation loss, and
+        `loss` and `val_loss` of each epoch.
 
     Raises:
         DataError: the checkpoint belongs to another model.
@@ -69,18 +69,20 @@ def fit(
     inputs, targets = training
     batch = min(recipe.batch, len(inputs))
     steps = len(inputs) // batch
-    model = _compiled(recipe, input_shape, inputs, seed=seed, steps=steps * epochs)
+    kept, model = _compiled(recipe, input_shape, training, seed=seed, steps=steps, epochs=epochs)
     state = _restore(model, checkpoint) if checkpoint and checkpoint.exists() else _State()
     saved_s = time.monotonic()
     while state.epoch < epochs:
         rng = np.random.default_rng([seed, state.epoch])
-        x, y = recipe.augment(inputs, targets, rng)
+        asked = recipe.schedule(targets, state.epoch / epochs) if recipe.schedule else targets
+        x, y = (inputs, asked) if recipe.by_batch else recipe.augment(inputs, asked, rng)
         order = rng.permutation(len(x))[: steps * batch].reshape(steps, batch)
         model.reset_metrics()
         for rows in order:
-            loss = model.train_on_batch(x[rows], y[rows])  # a running mean over the epoch
-        model.reset_metrics()
-        val_loss = float(model.test_on_batch(*validation))
+            some = x[rows], y[rows]
+            # a running mean over the epoch
+            loss = model.train_on_batch(*(recipe.augment(*some, rng) if recipe.by_batch else some))
+        val_loss = _validation_loss(recipe, kept, model, validation)
         if val_loss < min(state.history["val_loss"], default=np.inf):
             state.best = [np.array(weight) for weight in model.get_weights()]
         state.history["loss"].append(float(loss))
@@ -92,22 +94,48 @@ def fit(
         progress(state.epoch, float(loss), val_loss)
     if state.best:
         model.set_weights(state.best)
-    return model, state.history
+    return kept, state.history
 
 
 def _compiled(
-    recipe: StageRecipe, input_shape: tuple[int, ...], inputs: Floats, *, seed: int, steps: int
-) -> Any:
-    """A fresh model, its optimizer built, with weights made by the seed."""
+    recipe: StageRecipe,
+    input_shape: tuple[int, ...],
+    training: Examples,
+    *,
+    seed: int,
+    steps: int,
+    epochs: int,
+) -> tuple[Any, Any]:
+    """A fresh model, and with its head, the optimizer built, with weights made by the seed."""
     backend.quiet()
     import keras
 
     keras.utils.set_random_seed(seed)
-    model = recipe.model(input_shape, inputs)
-    rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
-    model.compile(keras.optimizers.Adam(rate), loss=recipe.loss, jit_compile=False)
+    inputs, targets = training
+    kept = recipe.model(input_shape, inputs)
+    model = recipe.head(kept, targets) if recipe.head else kept
+    if recipe.optimizer:
+        optimizer = recipe.optimizer(recipe.learning_rate, steps, epochs)
+    else:
+        rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * epochs)
+        optimizer = keras.optimizers.Adam(rate)
+    model.compile(optimizer, loss=recipe.loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
-    return model
+    return kept, model
+
+
+def _validation_loss(recipe: StageRecipe, kept: Any, model: Any, validation: Examples) -> float:
+    """What says which epoch was the best."""
+    if recipe.validate:
+        return recipe.validate(kept, validation)
+    inputs, targets = validation
+    batch = recipe.batch if recipe.by_batch else len(inputs)
+    model.reset_metrics()
+    for start in range(0, len(inputs), batch):
+        rows = np.arange(start, min(start + batch, len(inputs)))
+        some = (inputs[rows], targets[rows]) if recipe.by_batch else validation
+        loss = model.test_on_batch(*some)  # a running mean
+    return float(loss)
 
 
 def _variables(model: Any) -> list[Any]:

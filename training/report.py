@@ -13,6 +13,7 @@ from markupsafe import Markup
 from contract.fold import Model
 from contract.spec import OperatingPoint, Workload
 from training import explain, figures, metrics, page
+from training.recipes import Recipe
 from training.run import REPORT, Run
 from training.watch import Watched
 
@@ -35,7 +36,7 @@ class Section:
 
 def write(
     folder: Path, run: Run, workload: Workload, models: Mapping[str, Model],
-    watched: Sequence[Watched],
+    watched: Sequence[Watched], recipe: Recipe,
 ) -> Path:  # fmt: skip
     """Write the report of a finished run.
 
@@ -45,6 +46,7 @@ def write(
         workload: what was trained.
         models: the float model of each stage.
         watched: recordings kept apart from training.
+        recipe: that it was trained by.
 
     Returns:
         the file.
@@ -52,18 +54,21 @@ def write(
     assert run.operating_point is not None
     point = run.operating_point
     sections = [
-        _summary(run),
+        _summary(run, recipe.group),
         Section(
             "curves",
             "Learning curves",
-            "The validation loss is that of other machines, without augmentation; the weights "
-            "kept are those of its lowest point.",
+            f"The validation loss is that of other {recipe.group}s, without augmentation; the "
+            "weights kept are those of its lowest point.",
             figures=[figures.learning_curves(run.history)],
         ),
-        *_scores(workload, watched, point),
-        *(_attention(stage, models[stage], watched) for stage in models),
-        *(_mistakes(stage, watched) for stage in models),
     ]
+    if recipe.sections is not None:
+        sections += recipe.sections(run, watched)
+    else:
+        sections += _scores(workload, watched, point)
+        sections += [_attention(stage, models[stage], watched) for stage in models]
+        sections += [_mistakes(stage, watched) for stage in models]
     return page.write(folder / REPORT, "report.html", run=run, sections=sections)
 
 
@@ -80,20 +85,21 @@ def add_parity(folder: Path, fragment: Markup) -> None:
         page.replace(file, _PARITY.sub(lambda found: f"{found[1]}{fragment}{found[2]}", html))
 
 
-def _summary(run: Run) -> Section:
+def _summary(run: Run, group: str) -> Section:
     test = run.metrics.get("test", {})
     groups = {which: ", ".join(names) or "none" for which, names in run.splits.items()}
     return Section(
         "summary",
         "Summary",
-        "Figures of the float model on machines it has never seen. Groups are dealt out whole: no "
-        "machine is in two splits.",
+        f"Figures of the float model on {group}s it has never seen. Groups are dealt out whole: no "
+        f"{group} is in two splits.",
         tiles=[
             *((f"{name}, test", f"{value:.4g}") for name, value in test.items()),
             *((f"groups for {which}", str(len(names))) for which, names in run.splits.items()),
         ],
         rows=[
             ("command", run.command),
+            *([("method", run.method)] if run.method else []),
             ("seed", str(run.seed)),
             *((f"data: {s.name}", f"{s.recordings} recordings, digest {s.digest}; {s.licence}")
               for s in run.sources),

@@ -41,6 +41,7 @@ class Run(msgspec.Struct, frozen=True):
         operating_point: of the float model, for the report; export chooses anew.
         uses_all: nothing was kept apart, see `training.splits`.
         is_finished: False while training or after an interruption.
+        method: how it was trained, where the workload knows several ways.
     """
 
     workload: str
@@ -60,6 +61,7 @@ class Run(msgspec.Struct, frozen=True):
     operating_point: OperatingPoint | None = None
     uses_all: bool = False
     is_finished: bool = False
+    method: str = ""
 
 
 def describe_sources(datasets: Sequence[DataSet]) -> list[Source]:

@@ -1,23 +1,30 @@
-"""The registry: a file in this folder that defines `RECIPE` trains the workload of its name."""
+"""The registry: a file in this folder that defines `RECIPE` trains the workload of its name.
+
+Where there are several ways to train one, a folder of the workload's name holds them: its
+`__init__.py` defines `RECIPE`, all that they share, with `stages` empty; every file beside it
+defines `METHODS`, stages by the name of the method.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contract.spec import Floats, OperatingPoint
+from contract.spec import Floats, OperatingPoint, Workload
 
 if TYPE_CHECKING:
     from training.datasets import DataSet, Recording
+    from training.report import Section
+    from training.run import Run
     from training.watch import Seen, Watched
 
-Examples = tuple[Floats, Floats]
+Examples = tuple[Any, Floats]  # inputs are float32 too, or give such
 
 
 @dataclass(frozen=True)
@@ -28,20 +35,35 @@ class StageRecipe:
         data: recordings of one split -> inputs (n, *input_shape) and targets (n, ...), float32.
         model: input shape, training inputs -> an uncompiled Keras model.
         augment: one epoch's examples from all of them, fresh with every epoch's generator.
-        loss: a Keras loss by name.
+        loss: a Keras loss by name, or (targets, outputs) -> a number for each row.
         epochs, batch, learning_rate: the rate falls to zero along half a cosine.
         calibration: recordings of the training split -> inputs (n, *input_shape) to quantize with,
             where the training examples do not show all that a device will see.
+        by_batch: `augment` is given one batch after the other, and `data` may give inputs of any
+            type that has a length and gives the rows of an array of numbers, so that they need not
+            all be in memory.
+        head: model, training targets -> what is fitted: the model with more on top, which is not
+            kept.
+        schedule: training targets, share of the training done (0 to 1) -> those of this epoch.
+        validate: model without its head, validation examples -> what takes the place of the
+            validation loss; the lower the better.
+        optimizer: learning rate, steps of an epoch, epochs -> a Keras optimizer, instead of Adam
+            along the cosine.
     """
 
     data: Callable[[Sequence[Recording]], Examples]
     model: Callable[[tuple[int, ...], Floats], Any]
     augment: Callable[[Floats, Floats, np.random.Generator], Examples]
-    loss: str
+    loss: str | Callable[[Any, Any], Any]
     epochs: int
     batch: int
     learning_rate: float
     calibration: Callable[[Sequence[Recording]], Floats] | None = None
+    by_batch: bool = False
+    head: Callable[[Any, Floats], Any] | None = None
+    schedule: Callable[[Floats, float], Floats] | None = None
+    validate: Callable[[Any, Examples], float] | None = None
+    optimizer: Callable[[float, int, int], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,12 @@ class Recipe:
         bigger_is_better: for each of these metrics, in which direction it is good.
         operating_point: seen recordings that are not kept for the test -> thresholds and scales,
             with the rates measured there.
+        group: what one recording is of, in one word.
+        workload: as training sees it, where that is not the whole of it: recordings may hold what
+            the stages before have made.
+        prepare: done once for each recording before anything else, beside a bar.
+        sections: run, watched recordings kept apart -> sections of the report, instead of those
+            about lives.
     """
 
     sources: Callable[[Path, int], tuple[DataSet, ...]]
@@ -63,21 +91,58 @@ class Recipe:
     metrics: Callable[[Sequence[Watched]], dict[str, float]]
     bigger_is_better: Mapping[str, bool]
     operating_point: Callable[[Sequence[Seen]], OperatingPoint]
+    group: str = "machine"
+    workload: Workload | None = None
+    prepare: Callable[[Recording], object] | None = None
+    sections: Callable[[Run, Sequence[Watched]], list[Section]] | None = None
 
 
 def names() -> list[str]:
-    """Names of all recipes, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Workloads that a single recipe trains, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
-def load(name: str) -> Recipe:
+def with_methods() -> list[str]:
+    """Workloads that there are several ways to train, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+
+
+def methods(name: str) -> list[str]:
+    """Names of the ways to train a workload, sorted; empty where there is but its recipe."""
+    return sorted(_methods(name)) if name in with_methods() else []
+
+
+def load(name: str, method: str = "") -> Recipe:
     """The recipe for the workload called `name`.
 
+    Args:
+        name: of the workload.
+        method: one of `methods`; empty where there are none.
+
     Raises:
-        LookupError: no file of that name is in this folder.
+        LookupError: no such workload, or no such method.
     """
-    if name not in names():
-        raise LookupError(f"no recipe {name!r}; known: {', '.join(names())}")
+    known = [*names(), *with_methods()]
+    if name not in known:
+        raise LookupError(f"no recipe {name!r}; known: {', '.join(known)}")
     recipe = importlib.import_module(f"{__name__}.{name}").RECIPE
     assert isinstance(recipe, Recipe)
-    return recipe
+    if name in names() and not method:
+        return recipe
+    of_method = _methods(name) if name in with_methods() else {}
+    if method not in of_method:
+        asked = f"no method {method!r}" if method else "no method named"
+        raise LookupError(f"{name}: {asked}; known: {', '.join(sorted(of_method)) or 'none'}")
+    return replace(recipe, stages=of_method[method])
+
+
+def _methods(name: str) -> dict[str, Mapping[str, StageRecipe]]:
+    """Stages by method, of all files in a workload's folder."""
+    package = importlib.import_module(f"{__name__}.{name}")
+    return {
+        method: stages
+        for file in pkgutil.iter_modules(package.__path__)
+        for method, stages in importlib.import_module(
+            f"{package.__name__}.{file.name}"
+        ).METHODS.items()
+    }
