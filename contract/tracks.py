@@ -20,6 +20,10 @@ LARGE_PX = 80.0  # of a face: the embedding gets nothing from more
 _NOSE = 0.56  # from the eyes down to the mouth, of a face seen from the front
 _TURNED = 0.5  # distances between the eyes: a nose so far off their middle is a profile's
 _NODDED = 0.45  # shares of that way: a nose so far off its height
+# Degrees that the eyes lean. Of 1,120 faces of six public sets none leans by more than 19. Turned
+# by 40 the worst of 36 embeddings has a cosine of 0.980 to the upright one, by 50 of 0.878, and the
+# points begin to stay behind: 60 are found as 48.
+_LEANS, _LIES = 30.0, 50.0
 _FASTEST = 1.5  # sizes of a face per second, beyond the speed it has
 _OVERLAP = 0.2
 _APART = -1.0  # likeness: another person, wherever the face is
@@ -142,7 +146,21 @@ def quality(face: Detection) -> float:
     left, top, right, bottom = face.box
     size = min(float(np.sqrt(max(right - left, 0.0) * max(bottom - top, 0.0))) / LARGE_PX, 1.0)
     certainty = min(max(face.score, 0.0), 1.0) if face.label == FACE else 1.0
-    return size * certainty * frontality(face.points)
+    return size * certainty * frontality(face.points) * uprightness(face.points)
+
+
+def uprightness(points: Array) -> float:
+    """1 of a face that stands in the picture, or leans as a head can; 0 of one that lies.
+
+    Only of a face whose points are where its eyes are: one on its head is mostly found as if it
+    stood, and no points tell.
+
+    Args:
+        points: (4, 2) as in `quality`.
+    """
+    x, y = (points[1] - points[0]).astype(np.float64)
+    leans = abs(float(np.degrees(np.arctan2(y, x))))
+    return min(max((_LIES - leans) / (_LIES - _LEANS), 0.0), 1.0)
 
 
 def frontality(points: Array) -> float:

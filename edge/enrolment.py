@@ -25,6 +25,7 @@ from edge import (
     gallery_forget,
     gallery_pictures,
     gallery_say,
+    gallery_upright,
     sources,
 )
 from edge.bundle import Bundle
@@ -130,10 +131,21 @@ def show(taken: Iterable[Taken], see: See) -> Iterator[Shown]:
     """Each picture with what it is good for; those of files are not kept in memory."""
     for one in taken:
         try:
-            seen = look(one.data, see(one.window) if one.data is not None else ())
+            seen = _looked_at(one, see)
         except OutputError as error:
             seen = Look(None, (f"{error}; another picture",))
         yield Shown(one if one.file is None else replace(one, data=None), seen)
+
+
+def _looked_at(one: Taken, see: See) -> Look:
+    found = see(one.window) if one.data is not None else ()
+    seen = look(one.data, found)
+    if one.data is None or len(found) > 1:
+        return seen
+    lies, is_sure = gallery_upright.turned(one.window, seen.face, see)
+    if lies and is_sure:  # the rest of what is said of it means nothing
+        return Look(None, (lies,))
+    return replace(seen, advice=(*seen.advice, f"perhaps {lies}")) if lies else seen
 
 
 def enough(shown: Iterable[Shown], told: Callable[[Shown], None]) -> list[Shown]:

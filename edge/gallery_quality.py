@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from contract import tracks
 from contract.spec import Array, Detection, Detections, Floats
 
 # 54 pictures of 14 people (faces_caltech_in_out), made smaller, blurred, dark or bright:
@@ -97,6 +98,7 @@ def _sides(picture: Array, face: Detection) -> list[tuple[str, bool, float]]:
     grey = chip @ np.array([0.299, 0.587, 0.114], np.float32)
     eyes_px = float(np.linalg.norm(points[1] - points[0]))
     turned, nodded = _pose(points)
+    upright = tracks.uprightness(points)
     sharp = sharpness(grey)
     inner = grey[CHIP // 5 : -CHIP // 6, CHIP // 5 : -CHIP // 5]
     light = float(np.median(inner))
@@ -122,6 +124,7 @@ def _sides(picture: Array, face: Detection) -> list[tuple[str, bool, float]]:
             nodded > MOST_NODDED,
             _less(nodded, GOOD_NODDED, MOST_NODDED),
         ),
+        ("tilted; turn the picture, or hold the head straight", upright <= 0.0, upright),
         ("too dark; more light on the face", light < DARKEST, light / GOOD_DARK),
         (
             "too bright; less light on the face, or a shorter exposure",

@@ -9,7 +9,7 @@ import pytest
 from visits_people import FRONT, PROFILE, away, between, face, liveness, vector
 
 from contract.spec import Detection
-from contract.tracks import Track, assign, frontality, quality
+from contract.tracks import Track, assign, frontality, quality, uprightness
 
 SAME, GAP_S = 0.8, 2.5
 BOX = np.array([100.0, 100.0, 180.0, 180.0])
@@ -59,6 +59,17 @@ class TestQuality:
         cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         turned = FRONT @ np.array([[cos, sin], [-sin, cos]], np.float32)
         assert frontality(turned) == pytest.approx(frontality(FRONT), abs=1e-5)
+
+    @pytest.mark.parametrize(
+        ("degrees", "share"), [(-24, 1.0), (30, 1.0), (-40, 0.5), (50, 0.0), (90, 0.0), (180, 0.0)]
+    )
+    def test_but_one_that_lies_is_not_compared(self, degrees, share):
+        """Further than a head leans; the embedding is another one."""
+        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        points = face("a", 200).points @ np.array([[cos, sin], [-sin, cos]], np.float32)
+        leaning = replace(face("a", 200), points=points)
+        assert uprightness(points) == pytest.approx(share, abs=1e-3)
+        assert quality(leaning) == pytest.approx(share * quality(face("a", 200)), abs=1e-3)
 
     def test_what_is_no_view_of_a_face_is_worth_nothing(self):
         upside_down = FRONT.copy()
