@@ -7,12 +7,14 @@ meant by it, so the largest box is taken: passers-by in the background are small
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from contract.spec import Array, Detection, Detections, Floats
+from contract.visits import LIVE
+from training.datasets import Recording
 from training.people import Person
 from training.protocols import Bench, Row
 from training.verification import paired_cosines
@@ -73,7 +75,7 @@ def meet(bench: Bench, people: Sequence[Person]) -> list[Met]:
 
 
 def _meet(bench: Bench, person: Person) -> Met:
-    seen = bench.see(person.recording)
+    seen = see(bench, person.recording)
     exact = [by_float(bench, seen, i) for i in range(len(seen.found))]
     chosen = [largest(found) for found in seen.found]
     return Met(
@@ -85,10 +87,17 @@ def _meet(bench: Bench, person: Person) -> Met:
     )
 
 
+def see(bench: Bench, recording: Recording) -> Seen:
+    """The faces in a recording, without what a stage for liveness says of them."""
+    seen = bench.see(recording)
+    only = tuple(tuple(one for one in found if one.label != LIVE) for found in seen.found)
+    return replace(seen, found=only)
+
+
 def largest(found: Detections) -> int | None:
     """Number of the face with the largest box; None where there is none."""
-    areas = [_area(one) for one in found]
-    return int(np.argmax(areas)) if areas else None
+    areas = {i: _area(one) for i, one in enumerate(found) if one.label != LIVE}
+    return max(areas, key=areas.__getitem__) if areas else None
 
 
 def _area(face: Detection) -> float:

@@ -93,7 +93,7 @@ def measure(shown: Sequence[_Shown], bench: Bench) -> Measured:
     rows: list[Row] = []
     alike: list[Array] = []
     for one in bench.each(shown, lambda one: one.picture.name):
-        seen = bench.see(one.picture.recording)
+        seen = faces.see(bench, one.picture.recording)
         detected = [face.box for face in seen.found[0] if face.box is not None]
         matched = matches(one.boxes, detected)
         alike.append(faces.alike(seen.found, [faces.by_float(bench, seen, 0)]))
