@@ -195,7 +195,7 @@ def keep(files: Mapping[Path, bytes]) -> None:
 
 
 def _enrol(arguments: argparse.Namespace, place: Place, open_eye: Open) -> int:
-    name: str = arguments.name or arguments.rule_out
+    name = gallery.clean_name(arguments.name or arguments.rule_out)
     pipeline = place.pipeline
     served = place.base / pipeline.bundle if pipeline else _BUNDLE
     eye = open_eye(arguments.bundle or served, pipeline.engine if pipeline else None)
@@ -205,7 +205,7 @@ def _enrol(arguments: argparse.Namespace, place: Place, open_eye: Open) -> int:
         if arguments.rule_out:
             outcome = gallery_enrol.rule_out(name, shown, made, is_forced=arguments.force)
         else:
-            consent = _consent(arguments, made.find(gallery.clean_name(name)), name)
+            consent = _consent(arguments, made.find(name), name)
             outcome = gallery_enrol.enrol(name, shown, made, consent, is_forced=arguments.force)
         if outcome.person is not None:
             person, files = outcome.person, {}

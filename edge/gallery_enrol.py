@@ -11,6 +11,7 @@ import numpy as np
 
 from contract.gallery import Consent, Gallery, Person, Picture, clean_name, to_text
 from contract.spec import Array, Floats
+from edge import gallery_names
 from edge.errors import ConfigError
 from edge.gallery_pictures import Taken
 from edge.gallery_quality import Look
@@ -89,10 +90,12 @@ def enrol(
         `person` is not in `made` yet.
 
     Raises:
-        GalleryError: `name` is none.
+        GalleryError: `name` is none, or looks like another's.
     """
     name = clean_name(name)
     person = made.find(name)
+    if person is None:
+        gallery_names.check(name, made)
     own = person.vectors if person else np.zeros((0, 0), np.float32)
     shown = _each_once(pictures, own)
     if not _taken(shown):

@@ -436,3 +436,23 @@ def test_a_picture_of_a_camera_is_kept_as_png():
 
 def _today():
     return dt.datetime.now(dt.UTC).date()
+
+
+def test_a_name_is_no_path(place):
+    """Kept pictures lie below the folder that was named, whatever the name says."""
+    name = "../../outside/anna"
+    before = set(place.parent.rglob("*"))
+    assert enrol(name, "--images", "anna", "--keep-pictures", "kept") == 0
+    new = set(place.parent.rglob("*")) - before
+    assert {path for path in new if path.suffix == ".png"}
+    assert all(path.is_relative_to(place) for path in new)
+    assert read(place).find(name) is not None
+    assert forget(name) == 0
+    assert not [path for path in new if path.suffix == ".png" and path.exists()]
+
+
+def test_a_bad_name_is_told_before_anything_is_opened(place, capsys):
+    """Neither pictures nor bundle, which may take a minute."""
+    arguments = ["a" * 65, "--images", "anna"]
+    assert enrolment.main("enrol", arguments, lambda *_: pytest.fail("opened")) == 1
+    assert "is no name; fix: 1 to 64 letters" in capsys.readouterr().err

@@ -293,11 +293,15 @@ def test_turned_faces(nose, mouth, words):
     assert words in said(GOOD, face([*FRONTAL[:2], nose, mouth]))[0]
 
 
-def test_a_tilted_head_is_not_turned():
-    """Eyes need not be level: the chip is."""
-    turn = np.array([[0.8, -0.6], [0.6, 0.8]])
-    tilted = 80 + (FRONTAL - 80) @ turn.T
-    assert said(GOOD, face(tilted)) == ([], [])
+@pytest.mark.parametrize(
+    ("degrees", "refuses", "advises"),
+    [(25, [], []), (-37, [], ["tilted"]), (55, ["tilted"], [])],
+)
+def test_a_tilted_head_is_not_turned(degrees, refuses, advises):
+    """Eyes need not be level: the chip is. But what lies is found in another place."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    tilted = 80 + (FRONTAL - 80) @ np.array([[cos, -sin], [sin, cos]]).T
+    assert said(GOOD, face(tilted)) == (refuses, advises)
 
 
 def test_light():
@@ -308,3 +312,36 @@ def test_light():
     side = GOOD.copy()
     side[:, :80] //= 5
     assert said(side, face()) == ([], ["lit from one side"])
+
+
+@pytest.mark.parametrize(
+    "name", ["\u0410nna", "\uff21nna", "ANN\u0391", "Ann\u0430", "\u0391\u039d\u039d\u0391"]
+)
+def test_a_name_that_only_looks_like_one_is_refused(name):
+    """Cyrillic, Greek or full-width letters: an alert by that name would be believed."""
+    with pytest.raises(GalleryError, match=r"looks like 'Anna', who is enrolled.*; fix: enrol as"):
+        enrol(name, shown("1", vector(1)), people=[ANNA])
+
+
+@pytest.mark.parametrize(
+    ("known", "name"),
+    [("Anna", "Anne"), ("Lena", "\u041b\u0435\u043d\u0430"), ("Ana", "An\u00e4"), ("Bob", "Bo8")],
+)
+def test_names_that_can_be_told_apart_are_two(known, name):
+    """Also those of another alphabet."""
+    outcome = enrol(name, shown("1", vector(1)), people=[person(known, vector(0))])
+    assert outcome.person.name == name
+
+
+@pytest.mark.parametrize(("known", "name"), [("Bob", "B0b"), ("Ill", "lll"), ("Ida", "\u0399da")])
+def test_digits_and_letters_that_look_alike_are_one(known, name):
+    """Whoever enrols the second means the first."""
+    with pytest.raises(GalleryError, match="looks like"):
+        enrol(name, shown("1", vector(1)), people=[person(known, vector(0))])
+
+
+@pytest.mark.parametrize("name", ["...", "\u0301", "\U0001f600", "- -"])
+def test_a_name_can_be_said(name):
+    """By whoever reads the alert to others."""
+    with pytest.raises(GalleryError, match="has neither letter nor digit"):
+        enrol(name, shown("1", vector(1)))
