@@ -234,7 +234,17 @@ def evaluate(bundle: Bundle | None, dataset: DataSet, *, left_out: str | None = 
             workload, recipe = workloads.load(left_out), recipes.load(left_out)
             bench = LeaveOneOut(workload, recipe, dataset, seed=0, shown=bench)
         measured = dataset.measure(bench)
-    return Evaluation(measured.metrics, measured.rows, measured.trades, time.monotonic() - start)
+        metrics = measured.metrics | _liveness(bundle, bench, dataset)
+    return Evaluation(metrics, measured.rows, measured.trades, time.monotonic() - start)
+
+
+def _liveness(bundle: Bundle | None, bench: Bench, dataset: DataSet) -> dict[str, float]:
+    """How well pictures of faces are told, of a workload that looks for faces; else nothing."""
+    if bundle is None or not isinstance(bundle.workload.input, ImageSpec):
+        return {}
+    from training import liveness_protocol
+
+    return liveness_protocol.measure(bench, dataset.recordings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,7 +80,7 @@ def recipe(epochs: int) -> StageRecipe:
         augment=varied,
         loss="binary_crossentropy",
         epochs=epochs,
-        batch=64,
-        learning_rate=2e-3,
+        batch=32,
+        learning_rate=1.5e-3,
         by_batch=True,
     )

@@ -6,7 +6,7 @@ too fine for a pixel are integrated over it in closed form, so that what is left
 what aliases: moiré.
 
 How often the end of a sheet is in sight: a face of 180 mm with as much around it again needs
-400 mm; a sheet of A4 has 210, a phone 70, a monitor 530.
+400 mm; a sheet of A4 has 210, a phone 70, a tablet 160, a laptop 310, a monitor 530.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def lcd_screen(rng: np.random.Generator) -> Medium:
 
     tone = _emitted(rng, black=(0.001, 0.012), saturation=(0.8, 1.05), cold=(0.0, 0.25))
     edge = np.float32(rng.choice([0.008, 0.02, 0.3, 0.6])) * np.ones(3, np.float32)
-    return Medium(tone, pattern, _lit_screen(rng), edge, (0.05, 0.15), 0.0, 0.6, 0.0)
+    return Medium(tone, pattern, _lit_screen(rng), edge, (0.05, 0.15), 0.0, 0.8, 0.0)
 
 
 def oled_phone(rng: np.random.Generator) -> Medium:
