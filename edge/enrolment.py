@@ -18,6 +18,7 @@ import msgspec
 from contract import gallery
 from contract.gallery import Consent, Gallery, GalleryError, Person
 from contract.spec import Detections, ImageSpec, Window
+from contract.visits import SPOOF, Rules
 from edge import (
     config,
     gallery_enrol,
@@ -34,7 +35,7 @@ from edge.config import PipelineConfig
 from edge.errors import BundleError, ConfigError, OutputError, VedetteError
 from edge.gallery_enrol import MOST_AT_ONCE, Outcome, Shown
 from edge.gallery_pictures import Taken
-from edge.gallery_quality import Look, look
+from edge.gallery_quality import Look, look, told_apart
 from edge.gallery_say import Said
 from edge.pipeline import run_stage
 
@@ -63,6 +64,7 @@ that were copied elsewhere must be replaced by this one.
 
 exit codes: 0 erased and nothing left, 1 something is left and where, 78 wrong gallery or config
 """
+_HELD_UP = "a picture of a face, or looks like one; show the living face, in even light"
 _GALLERY, _BUNDLE = Path("faces.gallery"), Path("bundles/faces")
 See = Callable[[Window], Detections]
 
@@ -140,6 +142,10 @@ def show(taken: Iterable[Taken], see: See) -> Iterator[Shown]:
 def _looked_at(one: Taken, see: See) -> Look:
     found = see(one.window) if one.data is not None else ()
     seen = look(one.data, found)
+    if seen.face is not None and seen.face.label == SPOOF:
+        if one.file is None:
+            return replace(seen, refused=(*seen.refused, _HELD_UP))
+        seen = replace(seen, advice=(*seen.advice, _HELD_UP))  # somebody chose this picture
     if one.data is None or len(found) > 1:
         return seen
     lies, is_sure = gallery_upright.turned(one.window, seen.face, see)
@@ -310,9 +316,11 @@ def open_bundle(path: Path, engine: str | None) -> Eye:
         if workload.input.refuse(window) is None:
             for stage in workload.stages:
                 found = run_stage(stage, bundle.engines.get(stage.name), window, found)
-        return found
+        return told_apart(found, least_live=least_live)
 
-    return Eye(bundle.model_id, bundle.manifest.operating_point.threshold, see)
+    point = bundle.manifest.operating_point
+    least_live = point.scales.get("least_live", Rules.least_live)
+    return Eye(bundle.model_id, point.threshold, see)
 
 
 def _read_or_begin(place: Place, eye: Eye) -> Gallery:

@@ -8,12 +8,13 @@ of it, up to that much: who is enrolled from a bad picture is missed, not mistak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from contract import tracks
 from contract.spec import Array, Detection, Detections, Floats
+from contract.visits import LIVE, SPOOF
 
 # 54 pictures of 14 people (faces_caltech_in_out), made smaller, blurred, dark or bright:
 # Between the eyes, pixels of the picture: 1.00 at 20, 0.97 at 14, 0.84 at 12, 0.67 at 10.
@@ -52,6 +53,16 @@ class Look:
     refused: tuple[str, ...]
     advice: tuple[str, ...] = ()
     quality: float = 0.0
+
+
+def told_apart(found: Detections, *, least_live: float) -> Detections:
+    """The faces alone; those that are less living than that are labelled `spoof`."""
+    live = {one.box: one.score for one in found if one.label == LIVE}
+    return tuple(
+        replace(one, label=SPOOF) if live.get(one.box, least_live) < least_live else one
+        for one in found
+        if one.label != LIVE
+    )
 
 
 def look(picture: Array | None, found: Detections) -> Look:
