@@ -145,7 +145,7 @@ def oled_phone(rng: np.random.Generator) -> Medium:
                 * _covered(v / _TWO, wide / 2, (0.5 + k) / 2, size / 2)
                 for k in (0, 1)
             ]
-            return (seats[0] + seats[1]) / _TWO
+            return np.asarray((seats[0] + seats[1]) / _TWO, np.float32)
 
         both = np.stack([at_every_other(0.75), green, at_every_other(1.75)], -1)
         return np.asarray(light * both, np.float32)
