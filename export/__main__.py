@@ -57,7 +57,14 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
         return build.build(job, out, bars)
     build.check(job, out)
     embedding = backend.load(job.folder / f"{EMBED}.keras")
-    return published.build(Path(job.run.data_root), out, bars, embedding=embedding)
+    try:
+        return published.build(Path(job.run.data_root), out, bars, embedding=embedding)
+    except DataError:
+        raise
+    except ValueError as error:  # no threshold keeps strangers out
+        raise DataError(
+            f"{job.folder}: {error}; no bundle written; fix: train on more people"
+        ) from None
 
 
 def main(verb: str, argv: Sequence[str]) -> int:

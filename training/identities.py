@@ -17,7 +17,7 @@ import numpy as np
 from contract.ops import image
 from contract.spec import Array, Floats
 from training import backend, face_chips
-from training.datasets import Recording
+from training.datasets import DataError, Recording
 from training.face_protocols import EMBED
 from training.recipes import Examples, StageRecipe
 from training.verification import cosines, eer
@@ -165,11 +165,19 @@ def compared(vectors: Floats, persons: Array, sets: Array) -> tuple[Array, Array
         vectors: (n, d) float32.
         persons: (n,) who each is of.
         sets: (n,) which data set that person is of.
+
+    Raises:
+        DataError: there is no pair of one person, or none of two.
     """
     first, second = np.triu_indices(len(vectors), k=1)
     scores = cosines(vectors, vectors)[first, second]
     is_same = persons[first] == persons[second]
     is_other = ~is_same & (sets[first] == sets[second])
+    if not is_same.any() or not is_other.any():
+        raise DataError(
+            f"{len(np.unique(persons))} people kept apart show {len(vectors)} faces, too few to "
+            "compare; fix: more people with several pictures of their face"
+        )
     return scores[is_same], scores[is_other]
 
 
@@ -183,8 +191,9 @@ def vectors_of(watched: Sequence[Watched]) -> tuple[Floats, Array, Array]:
         for face in found
         if face.vector is not None
     ]
-    vectors, persons, of_sets = zip(*rows, strict=True)
-    return np.stack(vectors), np.array(persons), np.array(of_sets)
+    vectors = [vector for vector, _, _ in rows]
+    numbers = np.array([of for _, *of in rows], int).reshape(-1, 2)
+    return np.stack(vectors) if vectors else np.zeros((0, 1), np.float32), *numbers.T
 
 
 def augment(chips: Floats, targets: Floats, rng: np.random.Generator) -> Examples:
