@@ -32,13 +32,15 @@ _WORKLOAD = "faces"
 _DARK = 60  # times darker
 
 
-def build(root: Path, out: Path, bars: Progress) -> Manifest:
+def build(root: Path, out: Path, bars: Progress, *, embedding: Any | None = None) -> Manifest:
     """Make the bundle of `faces`.
 
     Args:
         root: of the data sets to calibrate on and to choose the threshold on.
         out: the bundle's folder; an older bundle there is replaced.
         bars: shows how far it is.
+        embedding: a Keras model, (n, 150, 150, 3) chips -> (n, d) vectors, instead of the
+            published one.
 
     Returns:
         the manifest of the bundle.
@@ -56,7 +58,7 @@ def build(root: Path, out: Path, bars: Progress) -> Manifest:
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         task = bars.add_task("weights", total=1, note="fetching, rebuilding")
-        models = faces.models()
+        models = faces.models(embedding)
         bars.update(task, completed=1, note="")
         files = {s: _float16(work, s, models[s]) for s in models if s != EMBED}
         engines = {s: _open(work, model) for s, model in files.items()}

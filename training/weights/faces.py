@@ -57,9 +57,17 @@ STAGES: Mapping[str, Published] = {
 }
 
 
-def models() -> dict[str, Any]:
-    """Float Keras models by stage; the files are fetched where they are not there yet."""
-    return {stage: one.model(fetch(one.weight)) for stage, one in STAGES.items()}
+def models(embed: Any | None = None) -> dict[str, Any]:
+    """Float Keras models by stage, the published ones but for `embed` where that is given.
+
+    Files are fetched where they are not there yet.
+    """
+    published = {
+        stage: one.model(fetch(one.weight))
+        for stage, one in STAGES.items()
+        if stage != EMBED or embed is None
+    }
+    return published if embed is None else {**published, EMBED: embed}
 
 
 def embedding() -> Any:
