@@ -137,7 +137,8 @@ def _libraries() -> tuple[Any, Any]:
     except (ImportError, ValueError) as error:
         fix = INSTALL
         if "numpy" in str(error):
-            fix = f"the NumPy of the system: pip uninstall numpy (this is {np.__version__})"
+            # what Bookworm packages was built for NumPy 1, and newer OpenCVs ask for 2
+            fix = "pip install 'numpy<2' 'opencv-python-headless<4.12'"
         raise SourceError(f"picamera2 cannot be loaded: {one_line(error)}; fix: {fix}") from None
 
 

@@ -147,7 +147,7 @@ class TestFailures:
             (
                 {"import": "numpy.dtype size changed, may indicate binary incompatibility"},
                 {},
-                "picamera2 cannot be loaded: numpy.dtype size.*; fix: the NumPy of the system: pip",
+                "picamera2 cannot be loaded: numpy.dtype size.*; fix: pip install 'numpy<2'",
             ),
         ],
     )
