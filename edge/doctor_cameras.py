@@ -16,6 +16,7 @@ from edge.sources import jetson, picamera
 
 _SENSOR = re.compile(r"(?:vi-output, )?([a-z]+\d+\w* \d+-[0-9a-f]{4})$")  # as drivers name them
 _HEAPS = ("vidbuf_cached", "linux,cma", "reserved")  # libcamera takes the first it may use
+_CABLE = "its ribbon cable, and the camera's overlay in the configuration of the board"
 _PLUGIN = "usr/lib/aarch64-linux-gnu/gstreamer-1.0/libgstnvarguscamerasrc.so"
 
 
@@ -70,7 +71,8 @@ def _picamera(root: Path) -> Iterator[Finding]:
     media = sorted(root.glob("dev/media*"))
     yield _allowed("/dev/media*", media, [node for node in media if not _may_use(node)])
     heaps = [node for name in _HEAPS if (node := root / "dev/dma_heap" / name).exists()]
-    yield _allowed("/dev/dma_heap", heaps, [] if any(map(_may_use, heaps)) else heaps)
+    closed = [] if any(map(_may_use, heaps)) else heaps
+    yield _allowed("/dev/dma_heap", heaps, closed, none="the kernel of Raspberry Pi OS")
 
 
 def _jetson(root: Path) -> Iterator[Finding]:
@@ -107,11 +109,10 @@ def _may_use(node: Path) -> bool:
     return os.access(node, os.R_OK | os.W_OK)
 
 
-def _allowed(what: str, nodes: list[Path], closed: list[Path]) -> Finding:
-    """Whether whoever asks may use device files."""
+def _allowed(what: str, nodes: list[Path], closed: list[Path], *, none: str = _CABLE) -> Finding:
+    """Whether whoever asks may use device files; where there are none, `none` is the fix."""
     if not nodes:
-        fix = "its ribbon cable, and the camera's overlay in the configuration of the board"
-        return Finding(what, "none here", "fail", fix)
+        return Finding(what, "none here", "fail", none)
     if closed:
         user, names = getpass.getuser(), ", ".join(node.name for node in closed)
         fix = f"sudo usermod -aG video {user}, and log in again; firmware_configs/udev"
