@@ -9,6 +9,7 @@ from weights_files import fetched
 
 from contract.ops import drawn
 from contract.spec import Window
+from export.__main__ import main as export
 from training import backend, face_chips, identities, recipes
 from training.__main__ import main
 from training.datasets import DataError, Recording
@@ -305,6 +306,9 @@ def test_a_folder_for_each_person_is_all_it_needs(drawn_people, tmp_path, capsys
     assert "image/png" not in html  # nobody's face
     assert main("train", ["faces", "--resume", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"] == said["metrics"]
+    (run / "embed.keras").unlink()
+    assert export("export", [str(run), "--out", str(tmp_path / "bundle")]) == 1
+    assert "embed.keras: missing; fix: vedette train faces" in capsys.readouterr().err
 
 
 def test_too_few_people_are_refused_in_one_line(tmp_path, capsys):
