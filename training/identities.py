@@ -17,7 +17,7 @@ import numpy as np
 from contract.ops import image
 from contract.spec import Array, Floats
 from training import backend, face_chips
-from training.datasets import DataError, Recording
+from training.datasets import DataError
 from training.face_protocols import EMBED
 from training.recipes import Examples, StageRecipe
 from training.verification import cosines, eer
@@ -27,7 +27,6 @@ FEW = 1000  # people; with fewer, a mild margin
 _SCALE, _SCALE_OF_FEW = 64.0, 24.0
 _MARGIN, _MARGIN_OF_FEW = 0.5, 0.3  # radians
 _WARM_UP = 0.5  # share of the training in which the margin grows
-_CALIBRATION = 400  # chips
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -59,7 +58,6 @@ def methods(
             epochs=epochs,
             batch=batch,
             learning_rate=learning_rate,
-            calibration=calibration,
             by_batch=True,
             validate=validate,
             optimizer=optimizer,
@@ -234,9 +232,3 @@ def _smaller(chip: Floats, scale: float) -> Floats:
     size = len(chip)
     down = image.warp(chip, scale * np.eye(2, 3), size=max(round(scale * size), 1))
     return image.warp(down, np.eye(2, 3) / scale, size=size, edge_goes_on=True)
-
-
-def calibration(people: Sequence[Recording]) -> Floats:
-    """(at most 400, 150, 150, 3) float32 chips, spread over all people."""
-    chips, _ = face_chips.chips(people)
-    return chips[np.linspace(0, len(chips) - 1, min(_CALIBRATION, len(chips))).astype(int)]
