@@ -1,10 +1,11 @@
-"""From the rows of a face detector to faces.
+"""From the rows of a face detector to faces, and to the points of one.
 
-V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019. Each
-anchor gives a score as a logit and 16 numbers in pixels of the square: box centre x, y, width,
-height, then x, y of eye, eye, nose, mouth, ear, ear; centre and points relative to the anchor. The
-models here give each of these as 0 to 6 over the span that matters, because an int8 tensor has one
-scale for all its columns.
+V. Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs", 2019;
+Y. Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs", 2019.
+Each anchor of a detector gives a score as a logit and 16 numbers in pixels of the square: box
+centre x, y, width, height, then x, y of eye, eye, nose, mouth, ear, ear; centre and points relative
+to the anchor. The models here give each of these as 0 to 6 over the span that matters, because an
+int8 tensor has one scale for all its columns.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Detector:
 
     Attributes:
         size: of the square it takes.
-        grids: cells along a side, and anchors in each cell.
+        grids: cells along a side, and anchors in each cell; none where there is one row.
         spans: (2, 17) least and largest value of each column of a row.
     """
 
@@ -56,6 +57,22 @@ BACK = Detector(
         [
             [-8, -60, -75, 0, 0, -105, -125, -40, -125, -80, -70, -80, -50, -155, -115, -45, -115],
             [6, 60, 75, 360, 360, 40, 45, 105, 45, 80, 100, 80, 135, 45, 65, 155, 65],
+        ],
+        np.float32,
+    ),
+)
+
+
+# The face mesh: one row for the whole square, its points in pixels of that square: the edges of the
+# face at picture left, right, top and bottom, eye, eye, nose, mouth. Spans likewise, on 6,160
+# squares of five data sets, faces not quite in their middle among them.
+MESH = Detector(
+    192,
+    (),
+    np.array(
+        [
+            [-8, -50, 15, 70, 15, -10, -35, 0, 95, -30, 5, 25, 5, -10, 20, -5, 50],
+            [8, 125, 160, 245, 160, 210, 100, 210, 230, 180, 145, 225, 150, 220, 190, 215, 210],
         ],
         np.float32,
     ),
@@ -115,6 +132,20 @@ def faces(rows: Floats, detector: Detector, *, at_least: float) -> list[Face]:
         )
         left = left[~same]
     return found
+
+
+def placed(row: Floats) -> tuple[float, Floats]:
+    """Whether a square shows a face, and where.
+
+    Args:
+        row: (17,) float32 from 0 to 6, as the face mesh gives it.
+
+    Returns:
+        score, 0 to 1; (8, 2) float32 points in pixels of the square: edges of the face at picture
+        left, right, top and bottom, eye at picture left, eye at picture right, nose, mouth.
+    """
+    logit, *points = as_published(row, MESH.spans)
+    return float(1.0 / (1.0 + np.exp(-float(logit)))), np.array(points, np.float32).reshape(-1, 2)
 
 
 def as_published(rows: Floats, spans: Floats) -> Floats:

@@ -86,6 +86,17 @@ def similarity(points: Floats, to: Floats) -> Array:
     return np.column_stack([turn, middle_to - turn @ middle])
 
 
+def back(matrix: Array, points: Floats) -> Floats:
+    """(n, 2) float32: points of a square as points of the picture.
+
+    Args:
+        matrix: (2, 3) from points of the picture to points of the square.
+        points: (n, 2).
+    """
+    moved = np.linalg.solve(matrix[:, :2], (points - matrix[:, 2]).T).T
+    return np.asarray(moved, np.float32)
+
+
 def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False) -> Floats:
     """(size, size, 3) float32: a picture moved, bilinear; reduced by area first where it shrinks.
 

@@ -1,10 +1,10 @@
 """Recognise the people who are enrolled, never name a stranger.
 
 Faces are found in the whole picture; where none is certain, once more in evened light, for faces
-that fill the picture in hard side light. Each is looked at closely, to place its eyes, nose and
-mouth and to make certain that it is one. Aligned on these points, in even light, each face and its
-mirror image become one embedding. `contract.visits` follows each over the pictures and compares
-what it has seen of somebody with the enrolled.
+that fill the picture in hard side light. Each is looked at closely, upright and in even light, to
+make certain that it is one and to place its eyes, nose and mouth. Aligned on these points, in even
+light, each face and its mirror image become one embedding. `contract.visits` follows each over the
+pictures and compares what it has seen of somebody with the enrolled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from contract import visits
 from contract.ops import decode, image
-from contract.ops.decode import BACK, FULL_RANGE, Face
+from contract.ops.decode import BACK, FULL_RANGE, MESH, Face
 from contract.spec import (
     Array,
     Detection,
@@ -31,17 +31,22 @@ from contract.spec import (
 from contract.visits_policy import EachVisit
 
 CHIP = 150
-# where eyes, nose and mouth lie in the chips that the embedding was trained on: medians of what the
-# detector finds in them
-PLACES = np.array([(46.88, 47.36), (101.44, 46.30), (73.41, 78.59), (74.26, 105.79)], np.float32)
+# where eyes, nose and mouth lie in the chips that the embedding was trained on: medians of where
+# they are placed in them
+PLACES = np.array([(46.93, 47.69), (100.42, 46.77), (74.61, 79.88), (74.94, 102.00)], np.float32)
 
+_PICTURE = "picture"  # a face that the picture may be
 _CANDIDATE, _CERTAIN = 0.5, 0.7  # score of a face in the whole picture
-_SHADED = 0.35  # the same in evened light
+_SHADED = 0.1  # the same in evened light
 _MARGIN = 0.5  # around the picture there, so that a face that fills it is one
 _CLOSE_UP = 0.35  # of the longer side; smaller ones are noise made bright
-_CONFIRMED, _SHADED_CONFIRMED = 0.7, 0.35  # score of a face looked at closely
-_AROUND = 2.0  # boxes
-_SAME = 0.3  # overlap of a face with itself looked at closely
+_FILLS = 1.2  # shorter sides: box of a face that the picture is, if it is one
+_CONFIRMED, _FILLS_CONFIRMED = 0.2, 0.5  # score of a face looked at closely
+_AROUND = 1.5  # boxes, as the mesh was trained
+_LIKE_FOUND, _SAME = (
+    0.2,
+    0.3,
+)  # overlaps: of a face with itself looked at closely; of one found twice
 
 
 def whole(window: Window, _found: Detections) -> Floats:
@@ -67,49 +72,49 @@ def evened(window: Window, found: Detections) -> Floats:
 
 
 def close_ups(window: Window, found: Detections, _squares: Floats, rows: Floats) -> Detections:
-    """What was found before, and faces that fill the picture."""
+    """What was found before, faces that fill the picture, and the picture itself as one."""
+    if not len(rows):
+        return found
     height, width = window.data.shape[:2]
     lies = image.fit(height, width, size=BACK.size, margin=_MARGIN)
     more = [
-        _detection("close-up", lies, face)
-        for of_square in rows
-        for face in decode.faces(of_square, BACK, at_least=_SHADED)
+        _detection("close-up", lies, face) for face in decode.faces(rows[0], BACK, at_least=_SHADED)
     ]
     least = _CLOSE_UP * max(height, width)
-    return (*found, *(one for one in more if one.box and one.box[2] - one.box[0] >= least))
+    large = [one for one in more if one.box and one.box[2] - one.box[0] >= least]
+    return (*found, *large, _filling(height, width))
 
 
 def close(window: Window, found: Detections) -> Floats:
-    """(faces, 256, 256, 3) float32: each face with its surroundings, in even light."""
+    """(faces, 192, 192, 3) float32: each face upright with its surroundings, in even light."""
     squares = [
-        image.even_light(image.warp(window.data, _around(face), size=BACK.size, edge_goes_on=True))
+        image.even_light(image.warp(window.data, _around(face), size=MESH.size, edge_goes_on=True))
         for face in found
     ]
-    return _rows(squares, BACK.size)
+    return _rows(squares, MESH.size)
 
 
 def confirmed(_window: Window, found: Detections, _squares: Floats, rows: Floats) -> Detections:
     """Those that are faces looked at closely, each once, their points placed."""
-    surer = sorted(_confirm(found, rows), key=lambda face: -face.score)
     kept: list[Detection] = []
-    for face in surer:
+    for _, face in sorted(_confirm(found, rows), key=lambda one: -one[0]):
         others = np.array([one.box for one in kept]).reshape(-1, 4)
         if not (decode.overlaps(np.array(face.box), others) > _SAME).any():
             kept.append(face)
     return tuple(kept)
 
 
-def _confirm(found: Detections, rows: Floats) -> Iterator[Detection]:
-    for one, of_square in zip(found, rows, strict=True):
-        least = _CONFIRMED if one.label == "face" else _SHADED_CONFIRMED
-        seen = decode.faces(of_square, BACK, at_least=least)
-        if not seen:
+def _confirm(found: Detections, rows: Floats) -> Iterator[tuple[float, Detection]]:
+    """How sure both looks together are, and the face."""
+    for one, row in zip(found, rows, strict=True):
+        score, points = decode.placed(row[0])
+        if score < (_FILLS_CONFIRMED if one.label == _PICTURE else _CONFIRMED):
             continue
-        matrix = _around(one)
-        lies = image.Letterbox(float(matrix[0, 0]), float(matrix[0, 2]), float(matrix[1, 2]))
-        again = _detection("face", lies, seen[0])
-        if decode.overlaps(np.array(one.box), np.array([again.box]))[0] > _SAME:
-            yield again
+        points = image.back(_around(one), points)
+        (left, top), (right, bottom) = points[:4].min(axis=0), points[:4].max(axis=0)
+        box = (float(left), float(top), float(right), float(bottom))
+        if decode.overlaps(np.array(one.box), np.array([box]))[0] > _LIKE_FOUND:
+            yield one.score * score, Detection("face", score, box=box, points=points[4:])
 
 
 def chips(window: Window, found: Detections) -> Floats:
@@ -144,17 +149,24 @@ def _detection(label: str, lies: image.Letterbox, face: Face) -> Detection:
     )
 
 
+def _filling(height: int, width: int) -> Detection:
+    """The middle of the picture as a face: no detector knows one that is larger than it."""
+    x, y, half = width / 2, height / 2, _FILLS * min(height, width) / 2
+    eyes = np.array([(x - half / 2, y), (x + half / 2, y)], np.float32)
+    return Detection(_PICTURE, _SHADED, box=(x - half, y - half, x + half, y + half), points=eyes)
+
+
 def _around(face: Detection) -> Array:
-    """(2, 3) from the picture to a square around a face."""
+    """(2, 3) from the picture to a square around a face, its eyes level."""
     assert face.box is not None
+    assert face.points is not None
     left, top, right, bottom = face.box
-    scale = BACK.size / (_AROUND * max(right - left, bottom - top, 1.0))
-    return np.array(
-        [
-            [scale, 0.0, BACK.size / 2 - scale * (left + right) / 2],
-            [0.0, scale, BACK.size / 2 - scale * (top + bottom) / 2],
-        ]
-    )
+    x, y = face.points[1] - face.points[0]
+    apart = max(float(np.hypot(x, y)), 1e-3)
+    scale = MESH.size / (_AROUND * max(right - left, bottom - top, 1.0))
+    turn = scale / apart * np.array([[x, y], [-y, x]], np.float64)
+    centre = np.array([left + right, top + bottom]) / 2
+    return np.column_stack([turn, MESH.size / 2 - turn @ centre])
 
 
 def _rows(squares: list[Floats], size: int) -> Floats:
@@ -163,12 +175,12 @@ def _rows(squares: list[Floats], size: int) -> Floats:
 
 WORKLOAD = Workload(
     name="faces",
-    revision=1,
+    revision=2,
     input=ImageSpec(min_height=16, min_width=16, example_height=480, example_width=640),
     stages=(
         Stage("find", whole, candidates, input_shape=(FULL_RANGE.size, FULL_RANGE.size, 3)),
         Stage("find_again", evened, close_ups, input_shape=(BACK.size, BACK.size, 3)),
-        Stage("place", close, confirmed, input_shape=(BACK.size, BACK.size, 3)),
+        Stage("place", close, confirmed, input_shape=(MESH.size, MESH.size, 3)),
         Stage("embed", chips, embedded, input_shape=(CHIP, CHIP, 3)),
     ),
     judge=judge,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from contract import impostors
-from contract.ops.decode import BACK, FULL_RANGE
+from contract.ops.decode import BACK, FULL_RANGE, MESH
 from contract.spec import Array, Floats, OperatingPoint
 from training import datasets
 from training.datasets import DataError, DataSet
@@ -23,7 +23,16 @@ from training.face_protocols import EMBED, largest
 from training.verification import cosines
 from training.watch import Seen
 from training.weights import BACK as BACK_FILE
-from training.weights import DLIB_RESNET, FULL_RANGE_SPARSE, Weight, blazeface, dlib_resnet, fetch
+from training.weights import (
+    DLIB_RESNET,
+    FACE_MESH,
+    FULL_RANGE_SPARSE,
+    Weight,
+    blazeface,
+    dlib_resnet,
+    face_mesh,
+    fetch,
+)
 
 # London is left out: whether a threshold fixed on others is fair to its groups is measured on it
 CHOSEN_ON = ("faces_caltech_in_out", "faces_orl", "faces_wild_web", "faces_yaleb_light")
@@ -48,11 +57,10 @@ class Published:
     model: Callable[[Path], Any]
 
 
-_BACK = Published(BACK_FILE, lambda file: blazeface.model(file, BACK.spans))
 STAGES: Mapping[str, Published] = {
     "find": Published(FULL_RANGE_SPARSE, lambda file: blazeface.model(file, FULL_RANGE.spans)),
-    "find_again": _BACK,
-    "place": _BACK,
+    "find_again": Published(BACK_FILE, lambda file: blazeface.model(file, BACK.spans)),
+    "place": Published(FACE_MESH, lambda file: face_mesh.model(file, MESH.spans)),
     EMBED: Published(DLIB_RESNET, dlib_resnet.model),
 }
 
