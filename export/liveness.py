@@ -10,10 +10,12 @@ import argparse
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from contract.fold import Model
 from contract.manifest import ModelFile
@@ -23,7 +25,7 @@ from edge.engines import open_engine
 from edge.errors import VedetteError
 from edge.pipeline import run_rows
 from export import bundle, device, tflite
-from training import backend, datasets
+from training import backend, datasets, liveness
 from training import liveness_protocol as protocol
 from training.console import fail, print_json, say
 from training.datasets import DataError
@@ -52,6 +54,48 @@ def quantized(model: Any, calibration: Floats, file: Path) -> tuple[ModelFile, E
     return described, open_engine(ENGINE, file.read_bytes(), described)
 
 
+def stage(
+    shown: Sequence[Portrait],
+    file: Path,
+    *,
+    seed: int = 0,
+    epochs: int = liveness.EPOCHS,
+    told: Callable[[str], None] = lambda _text: None,
+) -> tuple[ModelFile, Engine, float]:
+    """The model of the stage `live`, trained on four fifths of the persons.
+
+    Args:
+        shown: pictures of living people.
+        file: to write.
+        seed: of persons, replays and weights.
+        epochs: of the training.
+        told: what is being done.
+
+    Returns:
+        what a manifest says of the file, its engine, and `least_live` for the operating point,
+        chosen on the other persons with that engine.
+
+    Raises:
+        ConversionError: the model lost its weights on the way.
+    """
+    backend.quiet()
+    is_apart = protocol.apart(shown, seed)
+    told(f"simulating attacks, {len(shown)} pictures")
+    learned = liveness.examples(shown, seed=seed)
+    is_kept = np.array([person not in is_apart for person in learned.persons])
+    model = liveness.train(
+        learned.only(is_kept),
+        learned.only(~is_kept),
+        seed=seed,
+        epochs=epochs,
+        progress=lambda epoch, loss, _val_loss: told(f"epoch {epoch}, loss {loss:.3f}"),
+    )
+    rows = liveness.calibration(learned.only(is_kept))
+    described, engine = quantized(model, rows, file)
+    others = [one for one in shown if one.person in is_apart]
+    return described, engine, protocol.chosen(partial(run_rows, engine), others, seed=seed)
+
+
 def portraits(root: Path, opened: Bundle) -> list[Portrait]:
     """Everybody in the data sets of faces below `root`, their faces found by a bundle.
 
@@ -78,7 +122,7 @@ def main(argv: Sequence[str]) -> int:
     add("--data", type=Path, metavar="DIR", required=True, help="holds the data sets of faces")
     add("--bundle", type=Path, metavar="DIR", default=Path("bundles/faces"), help="finds the faces")
     add("--by", choices=["attack", "dataset"], default="attack", help="what is left out in turn")
-    add("--epochs", type=int, default=8, help="of each training")
+    add("--epochs", type=int, default=liveness.EPOCHS, help="of each training")
     add("--seed", type=int, default=0, help="of persons, replays and weights")
     add("--json", action="store_true", help="one JSON object on stdout at the end")
     asked = parser.parse_args(argv)

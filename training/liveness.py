@@ -26,7 +26,8 @@ LABELS = (LIVING, *KINDS)
 FRAMES = 3  # of a visit, before anything is decided: `contract.visits.Rules.named_frames`
 _MOST_OF_ONE = 16  # pictures of a person
 _SETUPS = 3  # cameras that each picture is shown to; each of its attacks to one of these
-_EPOCHS, _CALIBRATION = 12, 200
+EPOCHS = 7
+_CALIBRATION = 200
 _BPCER = 0.01  # visits of living people taken for pictures, on persons never trained on
 _SHIFT, _SCALE = 0.03, 0.05  # of a detector's boxes: standard deviation, in sides; of log side
 Progress = Callable[[int, int], None]  # done, of
@@ -177,7 +178,7 @@ def train(
     validation: Looks,
     *,
     seed: int,
-    epochs: int = _EPOCHS,
+    epochs: int = EPOCHS,
     progress: Callable[[int, float, float], None] = lambda _epoch, _loss, _val_loss: None,
 ) -> Any:
     """A Keras model, (n, 80, 80, 6) pixels -> (n, 1), 1.0: living.

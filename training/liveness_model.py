@@ -25,13 +25,13 @@ def network(input_shape: tuple[int, ...] = (SIZE, SIZE, 6), _inputs: Floats | No
 
     def block(x: Any, width: int, strides: int) -> Any:
         x = layers.DepthwiseConv2D(3, strides, "same", use_bias=False)(x)
-        x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.98)(x))
         x = layers.Conv2D(width, 1, use_bias=False)(x)
-        return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
+        return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.98)(x))
 
     def look(x: Any) -> Any:
         x = layers.Conv2D(_WIDTHS[0], 3, 2, "same", use_bias=False)(x)
-        x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.98)(x))
         for width in _WIDTHS[1:]:
             x = block(x, width, 2)
             x = block(x, width, 1)
@@ -81,6 +81,6 @@ def recipe(epochs: int) -> StageRecipe:
         loss="binary_crossentropy",
         epochs=epochs,
         batch=32,
-        learning_rate=1.5e-3,
+        learning_rate=2e-3,
         by_batch=True,
     )

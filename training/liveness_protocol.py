@@ -102,12 +102,12 @@ def leave_one_out(
     )
     if by == "dataset":
         judged_on = _few(shown)
-    chosen = liveness.visits(chosen_on, seed=seed + 1, frames=FRAMES, labels=[LIVING], of_each=10)
+    living = _living(chosen_on, seed)
     judged = liveness.visits(judged_on, seed=seed + 2, frames=_VISIT)
     folds = []
     for left_out in KINDS if by == "attack" else sorted({one.dataset for one in shown}):
         told(f"without {left_out}")
-        kept, apart = (_without(looks, left_out, by=by) for looks in (learned, chosen))
+        kept, others = (_without(looks, left_out, by=by) for looks in (learned, living))
         model = liveness.train(
             learned.only(kept & is_training),
             learned.only(kept & ~is_training),
@@ -115,7 +115,7 @@ def leave_one_out(
             epochs=epochs,
         )
         run = quantize(model, liveness.calibration(learned.only(kept & is_training)))
-        least = _threshold(run, chosen.only(apart))
+        least = _threshold(run, living.only(others))
         folds.append(_judged(left_out, by, run, least, judged))
         told(f"without {left_out}: {folds[-1].frame} {folds[-1].visit}")
     return folds
@@ -131,6 +131,16 @@ def worst(folds: Sequence[Fold]) -> dict[str, float]:
                 found[f"{rate}_{of_what}_max"] = max(values)
                 found[f"{rate}_{of_what}_mean"] = float(np.mean(values))
     return found
+
+
+def apart(shown: Sequence[Portrait], seed: int) -> set[str]:
+    """The persons whom a shipped model is not trained on: a fifth of each data set."""
+    return {person for person, which in _splits(shown, seed).items() if which == "validation"}
+
+
+def chosen(run: Model, shown: Sequence[Portrait], *, seed: int) -> float:
+    """The threshold for a model, as the device's engine runs it, on persons never trained on."""
+    return _threshold(run, _living(shown, seed))
 
 
 def measure(bench: Bench, recordings: Sequence[Recording], *, seed: int = 0) -> dict[str, float]:
@@ -276,6 +286,11 @@ def _without(looks: Looks, left_out: str, *, by: str) -> Array:
     of_which = looks.labels if by == "attack" else looks.datasets
     kept: Array = of_which != left_out
     return kept
+
+
+def _living(shown: Sequence[Portrait], seed: int) -> Looks:
+    """Short visits of living people to choose a threshold on."""
+    return liveness.visits(shown, seed=seed + 1, frames=FRAMES, labels=[LIVING], of_each=10)
 
 
 def _threshold(run: Model, living: Looks) -> float:

@@ -201,3 +201,19 @@ def test_what_measures_faces_passes_over_what_is_said_of_their_liveness():
     shown = recording("anna", [drawn.face(0)])
     bench = SimpleNamespace(see=lambda seen: Seen(seen, (0,), (found,), {}))
     assert face_protocols.see(bench, shown).found == ((far, near),)
+
+
+def test_a_shipped_threshold_is_chosen_on_persons_it_was_not_trained_on():
+    shown = [portrait(i) for i in range(10)]
+    apart = liveness_protocol.apart(shown, 0)
+    assert len(apart) == 2
+    others = [one for one in shown if one.person in apart]
+    seen = []
+
+    def run(rows):
+        seen.append(len(rows))
+        return np.linspace(0.5, 1.0, len(rows))[:, None]
+
+    least = liveness_protocol.chosen(run, others, seed=0)
+    assert sum(seen) == 2 * 10 * liveness.FRAMES
+    assert least == pytest.approx(0.5 + 0.5 / (sum(seen) - 1))  # mean of the first visit
