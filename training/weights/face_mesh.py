@@ -18,11 +18,13 @@ from typing import Any
 import numpy as np
 
 from contract.spec import Floats
+from training.datasets import DataError
 from training.weights import heads, layers, tflite_graph
 from training.weights.layers import Pixels
 from training.weights.tflite_graph import Graph
 
 _PIXELS = Pixels(zero=0.0, span=255.0)
+_POINTS = 468
 _OF_A_POINT = 3  # x, y, and a depth that is not used
 # numbers of the mesh's points: outlines of the eye at picture left and at picture right, nose, lips
 _EYE_LEFT, _EYE_RIGHT = (33, 133, 159, 145), (362, 263, 386, 374)
@@ -48,7 +50,10 @@ def model(file: Path, spans: Floats | None = None) -> Any:
     Raises:
         DataError: the file is no TFLite file, or another network.
     """
-    graph = _reduced(tflite_graph.read(file))
+    graph = tflite_graph.read(file)
+    if max(graph.shapes[number][-1] for number in graph.outputs) != _POINTS * _OF_A_POINT:
+        raise DataError(f"{file}: no face mesh of {_POINTS} points; fix: fetch it again")
+    graph = _reduced(graph)
     return layers.build(file, graph if spans is None else heads.spread(graph, spans), _PIXELS)
 
 
@@ -57,7 +62,7 @@ def _reduced(graph: Graph) -> Graph:
     points = max(graph.outputs, key=lambda number: graph.shapes[number][-1])
     (last,) = (one for one in graph.operators if one.output == points)
     _, kernel, bias = last.inputs
-    means = _means(graph.shapes[points][-1])
+    means = _means()
     constants = dict(graph.constants)
     constants[kernel] = np.tensordot(means, constants[kernel], 1)
     constants[bias] = means @ constants[bias]
@@ -65,9 +70,9 @@ def _reduced(graph: Graph) -> Graph:
     return replace(graph, constants=constants, shapes=shapes)
 
 
-def _means(outputs: int) -> Floats:
-    """(16, outputs) float32: from all points to x and y of each group."""
-    made = np.zeros((2 * len(GROUPS), outputs), np.float32)
+def _means() -> Floats:
+    """(16, 1404) float32: from all points to x and y of each group."""
+    made = np.zeros((2 * len(GROUPS), _POINTS * _OF_A_POINT), np.float32)
     for i, group in enumerate(GROUPS):
         for axis in (0, 1):
             made[2 * i + axis, [_OF_A_POINT * number + axis for number in group]] = 1 / len(group)
