@@ -51,12 +51,13 @@ def _parser(verb: str) -> argparse.ArgumentParser:
 def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
     """The bundle of a run; of faces, with published weights for the stages that are not trained."""
     from export import build, published
+    from export.fold_norm import folded
     from training import backend
 
     if job.run.workload != _FACES:
         return build.build(job, out, bars)
     build.check(job, out)
-    embedding = backend.load(job.folder / f"{EMBED}.keras")
+    embedding = folded(backend.load(job.folder / f"{EMBED}.keras"))
     try:
         return published.build(Path(job.run.data_root), out, bars, embedding=embedding)
     except DataError:
