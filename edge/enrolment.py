@@ -146,9 +146,10 @@ def _looked_at(one: Taken, see: See) -> Look:
         if one.file is None:
             return replace(seen, refused=(*seen.refused, _HELD_UP))
         seen = replace(seen, advice=(*seen.advice, _HELD_UP))  # somebody chose this picture
-    if one.data is None or len(found) > 1:
+    if one.data is None:
         return seen
-    lies, is_sure = gallery_upright.turned(one.window, seen.face, see)
+    surest = max(found, key=lambda face: face.score, default=None)
+    lies, is_sure = gallery_upright.turned(one.window, surest, see)
     if lies and is_sure:  # the rest of what is said of it means nothing
         return Look(None, (lies,))
     return replace(seen, advice=(*seen.advice, f"perhaps {lies}")) if lies else seen
