@@ -11,7 +11,7 @@ from contract import gallery
 from contract.fold import fold
 from contract.gallery import Consent, Person, Picture
 from contract.ops import decode, drawn, image
-from contract.ops.decode import BACK, FULL_RANGE
+from contract.ops.decode import BACK, FULL_RANGE, MESH
 from contract.spec import Detection, OperatingPoint, Profile, Window
 from contract.workloads.faces import WORKLOAD
 
@@ -38,8 +38,18 @@ def rows_of(detector, *said):
     return np.clip((values - low) / (high - low) * 6, 0, 6).astype(np.float32)
 
 
+def row_of_mesh(score, edges, points):
+    """What the mesh says, (17,): edges left, right, top, bottom and points, in pixels."""
+    low, high = MESH.spans
+    values = np.array([np.log(score / (1 - score)), *np.ravel([*edges, *points])])
+    return np.clip((values - low) / (high - low) * 6, 0, 6).astype(np.float32)
+
+
 POINTS = [(40.0, 45.0), (60.0, 45.0), (50.0, 55.0), (50.0, 65.0)]
 BOX = (30.0, 30.0, 70.0, 75.0)
+# a face in the middle of the mesh's square
+EDGES = [(32.0, 100.0), (160.0, 100.0), (96.0, 32.0), (96.0, 160.0)]
+CENTRED = [(71.0, 75.0), (121.0, 75.0), (96.0, 105.0), (96.0, 130.0)]
 
 
 @pytest.mark.parametrize("detector", [FULL_RANGE, BACK])
@@ -48,6 +58,19 @@ def test_what_a_detector_says_is_read_back(detector):
     assert face.score == pytest.approx(0.9, abs=1e-3)
     np.testing.assert_allclose(face.box, BOX, atol=0.01)
     np.testing.assert_allclose(face.points, POINTS, atol=0.01)
+
+
+def test_what_the_mesh_says_is_read_back():
+    score, points = decode.placed(row_of_mesh(0.8, EDGES, CENTRED))
+    assert score == pytest.approx(0.8, abs=1e-3)
+    np.testing.assert_allclose(points, [*EDGES, *CENTRED], atol=1e-3)
+
+
+def test_points_of_a_square_are_points_of_the_picture_again():
+    turn = 2.0 * np.array([[0.8, -0.6], [0.6, 0.8]])
+    matrix = np.column_stack([turn, (5.0, -3.0)])
+    square = np.array(POINTS) @ turn.T + (5.0, -3.0)
+    np.testing.assert_allclose(image.back(matrix, square), POINTS, atol=1e-4)
 
 
 def test_faces_below_the_score_are_none_and_the_surest_comes_first():
@@ -129,12 +152,11 @@ def looked_at(at_first, closely=None, again=None):
         return np.pad(means, ((0, 0), (0, 125))).astype(np.float32)
 
     evened = rows_of(BACK, again) if again else rows_of(BACK)
-    centred = [(118.0, 115.0), (138.0, 115.0), (128.0, 128.0), (128.0, 140.0)]
-    close = closely or (0.9, (64.0, 64.0, 192.0, 192.0), centred)
+    close = row_of_mesh(*(closely or (0.9, EDGES, CENTRED)))
     return {
         "find": lambda x: np.repeat(rows_of(FULL_RANGE, *at_first)[None], len(x), axis=0),
         "find_again": lambda x: np.repeat(evened[None], len(x), axis=0),
-        "place": lambda x: np.repeat(rows_of(BACK, close)[None], len(x), axis=0),
+        "place": lambda x: np.repeat(close[None, None], len(x), axis=0),
         "embed": embed,
     }
 
@@ -149,18 +171,29 @@ def test_a_certain_face_is_looked_at_closely_and_embedded_from_both_sides():
     found, rows = found_in(picture, looked_at([(0.9, BOX, POINTS)]))
     assert rows == {"find": 1, "find_again": 0, "place": 1, "embed": 2}
     (face,) = found
-    # a square of twice the box's longer side, 90 pixels, holds the box in its middle half
+    # a square of one and a half times the box's longer side, 67.5 pixels, around its middle
     np.testing.assert_allclose(face.box, (27.5, 30.0, 72.5, 75.0), atol=0.1)
+    np.testing.assert_allclose(face.points[0], (41.21, 45.12), atol=0.1)
     assert face.vector.shape == (128,)
     assert face.score == pytest.approx(0.9, abs=1e-3)
 
 
+def test_a_face_that_is_not_level_is_looked_at_level():
+    """Its eyes lie along a diagonal: the square is turned, and what is found there turned back."""
+    points = [(40.0, 40.0), (60.0, 60.0), (45.0, 60.0), (40.0, 65.0)]
+    picture = drawn.face(1, height=192, width=192)
+    (face,), _ = found_in(picture, looked_at([(0.9, BOX, points)]))
+    x, y = face.points[1] - face.points[0]
+    assert np.degrees(np.arctan2(y, x)) == pytest.approx(45.0, abs=0.1)
+    np.testing.assert_allclose(np.mean(face.box[::2]), 50.0, atol=1.0)
+
+
 def test_what_is_no_face_looked_at_closely_is_none():
-    closely = (0.5, (64.0, 64.0, 192.0, 192.0), [(118.0, 115.0)] * 4)
+    closely = (0.15, EDGES, CENTRED)
     found, rows = found_in(drawn.face(1), looked_at([(0.9, BOX, POINTS)], closely))
     assert rows["place"] == 1
     assert found == ()
-    elsewhere = (0.9, (0.0, 0.0, 40.0, 40.0), [(10.0, 10.0)] * 4)
+    elsewhere = (0.9, [(0.0, 20.0), (75.0, 20.0), (20.0, 0.0), (20.0, 95.0)], CENTRED)
     assert found_in(drawn.face(1), looked_at([(0.9, BOX, POINTS)], elsewhere))[0] == ()
 
 
@@ -175,18 +208,29 @@ def test_one_face_found_twice_counts_once():
 def test_where_nothing_is_certain_the_picture_is_evened_and_only_close_ups_count():
     points = [(108.0, 115.0), (148.0, 115.0), (128.0, 128.0), (128.0, 150.0)]
     large, small = (80.0, 80.0, 176.0, 176.0), (118.0, 118.0, 138.0, 138.0)
+    # one more is the picture itself, which here is the same face
     found, rows = found_in(drawn.face(1), looked_at([], again=(0.4, large, points)))
-    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2}
+    assert rows == {"find": 1, "find_again": 1, "place": 2, "embed": 2}
     assert len(found) == 1
-    found, rows = found_in(drawn.face(1), looked_at([], again=(0.4, small, points)))
-    assert rows == {"find": 1, "find_again": 1, "place": 0, "embed": 0}
+    unsure = (0.3, EDGES, CENTRED)  # enough for a close-up, not for the picture
+    found, _ = found_in(drawn.face(1), looked_at([], unsure, again=(0.4, large, points)))
+    assert len(found) == 1
+    found, rows = found_in(drawn.face(1), looked_at([], unsure, again=(0.4, small, points)))
+    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 0}
     assert found == ()
+
+
+def test_a_face_that_fills_the_picture_is_found_though_no_detector_sees_it():
+    (face,), rows = found_in(drawn.face(1, height=200, width=300), looked_at([]))
+    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2}
+    # the box is 1.2 times the shorter side around the middle of the picture
+    np.testing.assert_allclose(face.box, (30.0, -20.0, 270.0, 220.0), atol=1.0)
 
 
 def test_nobody_in_the_picture():
-    found, rows = found_in(np.zeros((48, 64, 3)), looked_at([]))
+    found, rows = found_in(np.zeros((48, 64, 3)), looked_at([], (0.01, EDGES, CENTRED)))
     assert found == ()
-    assert rows == {"find": 1, "find_again": 1, "place": 0, "embed": 0}
+    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 0}
 
 
 def enrolled(**people):
