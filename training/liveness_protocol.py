@@ -29,7 +29,7 @@ from training.watch import Seen
 STAGE = "live"
 _VISIT = 5  # frames
 _PICTURES = 5  # of a person, as they are
-_PEOPLE = 20  # of a data set: each takes seconds
+_PEOPLE = 10  # of a data set: each takes seconds
 Quantize = Callable[[Any, Floats], Model]
 
 
@@ -152,7 +152,7 @@ def measure(bench: Bench, recordings: Sequence[Recording], *, seed: int = 0) -> 
 
     Args:
         bench: a bundle on it; nothing is measured of one without that stage.
-        recordings: a person each; of many, 20 spread over them are looked at.
+        recordings: a person each; of many, 10 spread over them are looked at.
         seed: of the replays.
 
     Returns:
