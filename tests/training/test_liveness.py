@@ -162,7 +162,7 @@ class TestTraining:
 
         looks = liveness.examples([portrait(i) for i in range(4)], seed=1)
         often = looks.only(np.tile(np.arange(len(looks)), 16))
-        model = liveness.train(often, looks, seed=0, epochs=8)
+        model = liveness.train(often, looks, seed=0, epochs=16)
         scores = liveness.scores(backend.as_model(model), looks)
         assert ((scores > 0.5) == looks.living).mean() > 0.9
 
