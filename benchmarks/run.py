@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 
 import engines
+import faces
 import messaging
 import methods
 import pipeline
@@ -43,6 +44,7 @@ def main() -> int:
             engines.measure(RUN, BUNDLE, work, quick=asked.quick),
             *messaging.measure(BUNDLE, work, quick=asked.quick),
             methods.measure(BUNDLE, quick=asked.quick),
+            faces.measure(ROOT / "bundles" / "faces", quick=asked.quick),
         ]
     text = "\n\n".join([top, *sections]) + "\n"
     if asked.quick:

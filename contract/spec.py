@@ -57,6 +57,7 @@ class Detection:
         points: (n, 2) float32, x and y of its points in pixels, as the workload orders them; or
             None.
         level: how urgent it is: `notice`, look at it; `alarm`, act.
+        threshold: what the score was judged against, where that is not the operating point's.
     """
 
     label: str
@@ -65,6 +66,7 @@ class Detection:
     box: Box | None = None
     points: Floats | None = None
     level: Level = "alarm"
+    threshold: float | None = None
 
 
 Detections = tuple[Detection, ...]

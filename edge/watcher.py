@@ -98,10 +98,10 @@ class Watcher:
         self._now_s = 0.0  # of the window in hand, by that time
         self._is_camera = isinstance(spec, ImageSpec)
         # recorded time that passes at another speed says nothing about a sample rate
-        is_real_time = getattr(config.source, "speed", 1.0) == 1.0
+        self._is_real_time = getattr(config.source, "speed", 1.0) == 1.0
         self._rate = (
             RateGate(tolerance=config.gate.rate_tolerance)
-            if is_real_time and not self._is_camera
+            if self._is_real_time and not self._is_camera
             else None
         )
         self._source: sources.Source | None = None
@@ -229,7 +229,8 @@ class Watcher:
             reason = self._rate.refuse(window.t_ns / 1e9, now_s, max_gap_s=_GAP_HOPS * hop_s)
         if reason:
             self.dropped[reason] += 1
-        is_late = self._is_camera and now_s - before_s > _GAP_HOPS * hop_s
+        may_be_late = self._is_camera and self._is_real_time
+        is_late = may_be_late and now_s - before_s > _GAP_HOPS * hop_s
         # a slow camera is still better than none: its pictures are judged
         trouble = reason or ("rate_drop" if is_late else None)
         self._now_s = self._time.at(now_s, window.t_ns / 1e9)
@@ -285,16 +286,21 @@ class Watcher:
 
     def _score(self, found: Detections, window: Window) -> None:
         now_s = time.monotonic()
-        if not found or now_s < self._score_due_s:
+        bundle = self._serving.bundle
+        # what it is too early to tell of has no word of its own, and no score
+        told = [one for one in found if one.label in bundle.workload.labels]
+        if not told or now_s < self._score_due_s:
             return
         self._score_due_s = now_s + self._config.score_interval_s
-        worst = max(found, key=lambda detection: detection.score)
-        bundle = self._serving.bundle
+        worst = max(told, key=lambda detection: detection.score)
+        threshold = worst.threshold
+        if threshold is None:
+            threshold = bundle.manifest.operating_point.threshold
         body = Score(
             workload=bundle.workload.name,
             label=worst.label,
             score=worst.score,
-            threshold=bundle.manifest.operating_point.threshold,
+            threshold=threshold,
         )
         stamp = self._clock.unordered(wall_ns=window.wall_ns, window=window.seq)
         self._send_score(messages.encode(body, self._address, stamp))

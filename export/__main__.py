@@ -40,7 +40,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     what.add_argument(
         "--published",
         choices=[_FACES],
-        help="of weights that others published, which are fetched; nothing is trained",
+        help="of weights that others published, which are fetched; liveness is trained",
     )
     add("--data", type=Path, metavar="DIR", help="with --published: root of the data sets")
     add("--out", type=Path, metavar="DIR", help="the bundle's folder (default: bundles/NAME)")
@@ -57,9 +57,10 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
     if job.run.workload != _FACES:
         return build.build(job, out, bars)
     build.check(job, out)
-    embedding = folded(backend.load(job.folder / f"{EMBED}.keras"))
+    model = folded(backend.load(job.folder / f"{EMBED}.keras"))
+    trained = published.Trained(model, job.datasets, job.run.splits)
     try:
-        return published.build(Path(job.run.data_root), out, bars, embedding=embedding)
+        return published.build(job.datasets, out, bars, trained=trained)
     except DataError:
         raise
     except ValueError as error:  # no threshold keeps strangers out
@@ -77,13 +78,15 @@ def main(verb: str, argv: Sequence[str]) -> int:
     from export.convert import ConversionError
     from export.parity import ParityError
     from training.console import fail, print_json, progress, say
+    from training.weights import faces
 
     start = time.monotonic()
     try:
         if asked.published:
             out = asked.out or Path("bundles", asked.published)
             with progress() as bars:
-                made = published.build(runs.data_root(asked.data), out, bars)
+                sources = faces.sources(runs.data_root(asked.data))
+                made = published.build(sources, out, bars)
         else:
             job = reopen(asked.run)
             out = asked.out or Path("bundles", job.run.workload)

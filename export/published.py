@@ -1,46 +1,70 @@
-"""From published weights to a bundle: fetched, rebuilt, quantized, measured; nothing is trained."""
+"""From published weights to a bundle: fetched, rebuilt, quantized, measured.
+
+Only the test for liveness is trained, on simulated replays: nothing of that is published.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from rich.progress import Progress
 
 from contract import workloads
 from contract.manifest import FORMAT_VERSION, Manifest, ModelFile
 from contract.ops import drawn
-from contract.spec import Engine, Window
+from contract.spec import Engine, Window, Workload
 from edge.engines import open_engine
 from edge.pipeline import run_rows
-from export import bundle, tflite
+from export import bundle, liveness, tflite
 from export.device import see
 from export.parity import ParityError
 from training import backend
 from training import run as runs
-from training.datasets import Recording
+from training.datasets import DataSet, Recording
 from training.face_protocols import EMBED
+from training.liveness import portraits
+from training.liveness_protocol import STAGE as LIVE
 from training.verification import paired_cosines
 from training.watch import Seen
-from training.weights import faces
+from training.weights import Weight, faces
 
 ENGINE = "tflite"
 _WORKLOAD = "faces"
 _DARK = 60  # times darker
 
 
-def build(root: Path, out: Path, bars: Progress, *, embedding: Any | None = None) -> Manifest:
-    """Make the bundle of `faces`.
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """An embedding that was trained here, instead of the published one.
+
+    Attributes:
+        model: Keras model, (n, 150, 150, 3) chips -> (n, d) vectors.
+        sources: data sets it was trained on and measured on.
+        splits: groups by split, as `dataset/name`; the threshold is chosen on those that are not
+            in `training`.
+    """
+
+    model: Any
+    sources: tuple[DataSet, ...]
+    splits: Mapping[str, Sequence[str]]
+
+
+def build(
+    sources: tuple[DataSet, ...], out: Path, bars: Progress, *, trained: Trained | None = None
+) -> Manifest:
+    """Make the bundle of `faces`: all but the test for liveness is as it was published.
 
     Args:
-        root: of the data sets to calibrate on and to choose the threshold on.
+        sources: people to calibrate on, to choose the threshold on and to learn liveness from.
         out: the bundle's folder; an older bundle there is replaced.
         bars: shows how far it is.
-        embedding: a Keras model, (n, 150, 150, 3) chips -> (n, d) vectors, instead of the
-            published one.
+        trained: another embedding.
 
     Returns:
         the manifest of the bundle.
@@ -53,19 +77,20 @@ def build(root: Path, out: Path, bars: Progress, *, embedding: Any | None = None
     """
     backend.quiet()
     workload = workloads.load(_WORKLOAD)
-    sources = faces.sources(root)
+    recognising = _without_liveness(workload)
     persons = [recording for source in sources for recording in source.recordings]
+    learned = set(trained.splits["training"]) if trained else set()
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         task = bars.add_task("weights", total=1, note="fetching, rebuilding")
-        models = faces.models(embedding)
+        models = faces.models(trained.model if trained else None)
         bars.update(task, completed=1, note="")
         files = {s: _float16(work, s, models[s]) for s in models if s != EMBED}
         engines = {s: _open(work, model) for s, model in files.items()}
         float_file = work / "EMBED.float.tflite"
         tflite.convert_float16(models[EMBED], work / "EMBED.tflite")
         exact = {**engines, EMBED: _float_engine(float_file)}
-        seen = _see(exact, persons, bars, "float embedding")
+        seen = _see(recognising, exact, persons, bars)
         chips = faces.calibration(seen)
         task = bars.add_task("quantizing", total=1, note=f"{len(chips)} chips")
         tflite.convert(models[EMBED], chips, work / "EMBED.tflite")
@@ -75,7 +100,13 @@ def build(root: Path, out: Path, bars: Progress, *, embedding: Any | None = None
         )
         engines[EMBED] = _open(work, files[EMBED])
         quantized = [_again(one, engines[EMBED]) for one in seen]
-        point = faces.operating_point(quantized)
+        apart = [one for one in quantized if _name(one.recording) not in learned]
+        task = bars.add_task("liveness", total=1, note="")
+        files[LIVE], engines[LIVE], least_live = liveness.stage(
+            portraits(seen), work / "LIVE.tflite", told=lambda text: bars.update(task, note=text)
+        )
+        bars.update(task, completed=1, note="")
+        point = structs.replace(faces.operating_point(apart), scales={"least_live": least_live})
         alike = np.concatenate([_alike(a, b) for a, b in zip(seen, quantized, strict=True)])
         if not 1.0 - alike.min() <= workload.tolerances["cosine_to_float"]:
             raise ParityError(
@@ -84,7 +115,6 @@ def build(root: Path, out: Path, bars: Progress, *, embedding: Any | None = None
                 "calibrate on more faces"
             )
         metrics = {
-            "float": {"threshold": faces.operating_point(seen).threshold},
             ENGINE: {
                 "threshold": point.threshold,
                 "cosine_to_float_min": float(alike.min()),
@@ -102,17 +132,38 @@ def build(root: Path, out: Path, bars: Progress, *, embedding: Any | None = None
             labels=list(workload.labels),
             metrics=metrics,
             tolerances=dict(workload.tolerances),
-            float_bytes={s: (work / f"{s.upper()}.float.tflite").stat().st_size for s in files},
-            data={source.name: source.digest for source in sources},
+            float_bytes={s: (work / f"{s.upper()}.float.tflite").stat().st_size for s in models},
+            data={source.name: source.digest for source in sources}
+            | {
+                which: ", ".join(names)
+                for which, names in (trained.splits if trained else {}).items()
+            },
             commit=runs.commit(),
-            licence="; ".join(
-                f"{stage}: {one.weight.licence}, {one.weight.origin}"
-                for stage, one in faces.STAGES.items()
-            ),
+            licence=_licences(trained),
             versions=runs.versions("ai-edge-litert"),
         )
         names = [model.file for model in files.values()]
         return bundle.write(out, made, {n: work / n for n in names}, _golden(engines))
+
+
+def _without_liveness(workload: Workload) -> Workload:
+    return replace(workload, stages=tuple(s for s in workload.stages if s.name != LIVE))
+
+
+def _name(recording: Recording) -> str:
+    """As in a run's splits."""
+    return f"{recording.dataset}/{recording.name}"
+
+
+def _licences(trained: Trained | None) -> str:
+    """Of each file: by which stages it is used, its terms and where it is from."""
+    used: dict[Weight, list[str]] = {}
+    for stage, one in faces.STAGES.items():
+        if stage != EMBED or trained is None:
+            used.setdefault(one.weight, []).append(stage)
+    here = [LIVE] if trained is None else [EMBED, LIVE]
+    said = [f"{', '.join(s)}: {one.licence}, {one.origin}" for one, s in used.items()]
+    return "; ".join([*said, f"{', '.join(here)}: trained here, on the data named"])
 
 
 def _float16(work: Path, stage: str, model: Any) -> ModelFile:
@@ -139,13 +190,13 @@ def _kernels(models: Mapping[str, Any]) -> int:
 
 
 def _see(
-    engines: Mapping[str, Engine], persons: list[Recording], bars: Progress, what: str
+    workload: Workload, engines: Mapping[str, Engine], persons: list[Recording], bars: Progress
 ) -> list[Seen]:
-    task = bars.add_task(what, total=len(persons), note="")
+    task = bars.add_task("float embedding", total=len(persons), note="")
     found = []
     for person in persons:
         bars.update(task, note=f"{person.dataset} {person.name}")
-        one = see(workloads.load(_WORKLOAD), {ENGINE: engines}, person)[ENGINE]
+        one = see(workload, {ENGINE: engines}, person)[ENGINE]
         # the squares of the detectors are not needed again, and are many
         found.append(Seen(one.recording, one.t_ns, one.found, {EMBED: one.passes[EMBED]}))
         bars.advance(task)
@@ -179,9 +230,10 @@ def _alike(one: Seen, other: Seen) -> Any:
 def _golden(engines: Mapping[str, Engine]) -> dict[str, Any]:
     """Drawn faces through every stage: what a device must reproduce.
 
-    One is so dark that nothing is certain, so that all are used.
+    One is so dark that nothing is certain, and one so far away that there may be a crowd, so that
+    all are used.
     """
-    pictures = [drawn.face(0), drawn.face(1) // _DARK]
+    pictures = [drawn.face(0), drawn.face(1) // _DARK, drawn.far(2)]
     life = np.linspace(0.5, 1.0, len(pictures), dtype=np.float32)
     recording = Recording(
         "drawn", "drawn", life, 0, None, "", lambda i: Window("drawn", i, i, 0, pictures[i], 0.0)

@@ -166,6 +166,21 @@ def visits(
     return _together(rows)
 
 
+def as_is(shown: Sequence[Portrait]) -> Looks:
+    """Short visits of living people, their pictures as they are: one that begins with each.
+
+    Args:
+        shown: of persons never trained on.
+    """
+    rows: list[_Row] = []
+    for name in sorted({one.person for one in shown}):
+        own = [one for one in shown if one.person == name]
+        for first in range(len(own)):
+            few = (own[(first + moment) % len(own)] for moment in range(FRAMES))
+            rows += [(live.looks(one.picture, one.box), LIVING, one, len(rows)) for one in few]
+    return _together(rows)
+
+
 def taken(one: Portrait, label: str, *, setup: int, moment: int) -> Taken:
     """A portrait as a camera sees it, living or held up."""
     if label == LIVING:

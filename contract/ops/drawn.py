@@ -66,3 +66,19 @@ def face(seed: int, *, height: int = 240, width: int = 320) -> Array:
     noisy = canvas.pixels + rng.normal(0.0, 3.0, canvas.pixels.shape)
     picture: Array = np.clip(np.round(noisy), 0, 255).astype(np.uint8)
     return picture
+
+
+def far(seed: int, *, height: int = 240, width: int = 320) -> Array:
+    """(height, width, 3) uint8 RGB: the face of `face`, three times as far away, near a corner.
+
+    Args:
+        seed: as there.
+        height: as there.
+        width: as there.
+    """
+    near = face(seed, height=height, width=width)
+    few = near[::3, ::3]
+    picture = np.broadcast_to(near[:1, :1], near.shape).copy()
+    top, left = height // 12, width // 12
+    picture[top : top + len(few), left : left + few.shape[1]] = few
+    return picture

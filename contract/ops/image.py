@@ -126,6 +126,16 @@ def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False
     return np.asarray(moved, np.float32)
 
 
+def reduced(picture: Array, *, longest: int) -> Array:
+    """The picture, by area, so that its longer side is at most `longest` pixels."""
+    height, width = picture.shape[:2]
+    share = longest / max(height, width)
+    if share >= 1.0:
+        return picture
+    size = (max(round(width * share), 1), max(round(height * share), 1))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+
+
 def even_light(picture: Array) -> Floats:
     """(height, width, 3) float32, brightened or darkened so that its median is a middle grey.
 

@@ -1,10 +1,11 @@
 """Recognise the people who are enrolled, never name a stranger.
 
-Faces are found in the whole picture; where none is certain, once more in evened light, for faces
-that fill the picture in hard side light. Each is looked at closely, upright and in even light, to
-make certain that it is one and to place its eyes, nose and mouth. Aligned on these points, in even
-light, each face and its mirror image become one embedding. `contract.visits` follows each over the
-pictures and compares what it has seen of somebody with the enrolled.
+Faces are found in the whole picture; where one is small, in four parts of it too, for a crowd;
+where none is certain, once more in evened light, for faces that fill the picture in hard side
+light. Each is looked at closely, upright and in even light, to make certain that it is one and to
+place its eyes, nose and mouth. Aligned on these points, in even light, each face and its mirror
+image become one embedding; and it is tested whether it is a picture of a face. `contract.visits`
+follows each over the pictures and compares what it has seen of somebody with the enrolled.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from contract import visits
-from contract.ops import decode, image
+from contract.ops import decode, image, live
 from contract.ops.decode import BACK, FULL_RANGE, MESH, Face
 from contract.spec import (
     Array,
@@ -37,6 +38,9 @@ PLACES = np.array([(46.93, 47.69), (100.42, 46.77), (74.61, 79.88), (74.94, 102.
 
 _PICTURE = "picture"  # a face that the picture may be
 _CANDIDATE, _CERTAIN = 0.5, 0.7  # score of a face in the whole picture
+_SMALL = 24.0  # pixels of the detector's square; it loses faces below 20
+_TILE = 0.6  # of each side
+_REDUCED = 4  # squares: more pixels than so many along a side say nothing of a close-up's light
 _SHADED = 0.1  # the same in evened light
 _MARGIN = 0.5  # around the picture there, so that a face that fills it is one
 _CLOSE_UP = 0.35  # of the longer side; smaller ones are noise made bright
@@ -63,11 +67,35 @@ def candidates(window: Window, _found: Detections, _squares: Floats, rows: Float
     )
 
 
+def tiles(window: Window, found: Detections) -> Floats:
+    """(4, 192, 192, 3) float32: parts of the picture that overlap; none where no face is small."""
+    least = _SMALL / FULL_RANGE.size * max(window.data.shape[:2])
+    if not any(one.box and one.box[2] - one.box[0] < least for one in found):
+        return np.zeros((0, FULL_RANGE.size, FULL_RANGE.size, 3), np.float32)
+    parts = [window.data[rows, columns] for rows, columns in _quarters(window)]
+    return np.stack([image.letterbox(part, size=FULL_RANGE.size) for part in parts])
+
+
+def in_tiles(window: Window, found: Detections, _squares: Floats, rows: Floats) -> Detections:
+    """What was found before, and smaller faces: where there is one there is often a crowd."""
+    known = list(found)
+    for (down, across), of_tile in zip(_quarters(window), rows, strict=False):
+        lies = image.fit(down.stop - down.start, across.stop - across.start, size=FULL_RANGE.size)
+        corner = (lies.left - lies.scale * across.start, lies.top - lies.scale * down.start)
+        lies = image.Letterbox(lies.scale, *corner)
+        for face in decode.faces(of_tile, FULL_RANGE, at_least=_CANDIDATE):
+            one = _detection("face", lies, face)
+            others = np.array([other.box for other in known]).reshape(-1, 4)
+            if not (decode.overlaps(np.array(one.box), others) > _SAME).any():
+                known.append(one)
+    return tuple(known)
+
+
 def evened(window: Window, found: Detections) -> Floats:
     """(1, 256, 256, 3) float32: the picture in even light; none where a face is certain."""
     if any(face.score >= _CERTAIN for face in found):
         return np.zeros((0, BACK.size, BACK.size, 3), np.float32)
-    light = image.even_light(window.data)
+    light = image.even_light(image.reduced(window.data, longest=_REDUCED * BACK.size))
     return image.letterbox(light, size=BACK.size, margin=_MARGIN)[None]
 
 
@@ -129,11 +157,23 @@ def chips(window: Window, found: Detections) -> Floats:
 
 
 def embedded(_window: Window, found: Detections, _chips: Floats, rows: Floats) -> Detections:
-    """Each face with its embedding, (128,) float32, the sum of both sides'; compare by cosine."""
+    """Each face with its embedding, (d,) float32, the sum of both sides'; compare by cosine."""
     return tuple(
         Detection("face", face.score, vector=one + other, box=face.box, points=face.points)
         for face, one, other in zip(found, rows[::2], rows[1::2], strict=True)
     )
+
+
+def tested(window: Window, found: Detections) -> Floats:
+    """(faces, 80, 80, 6) float32: each face with its surroundings, and its middle."""
+    rows = [live.looks(window.data, face.box) for face in found if face.box is not None]
+    return np.stack(rows) if rows else np.zeros((0, live.SIZE, live.SIZE, 6), np.float32)
+
+
+def living(_window: Window, found: Detections, _looks: Floats, rows: Floats) -> Detections:
+    """The faces, then of each how living it is: 0, a picture of a face, to 1."""
+    said = zip(found, rows[:, 0].tolist() if len(rows) else [], strict=True)
+    return (*found, *(Detection(visits.LIVE, score, box=face.box) for face, score in said))
 
 
 def judge(found: Detections, _profile: Profile) -> Detections:
@@ -147,6 +187,17 @@ def _detection(label: str, lies: image.Letterbox, face: Face) -> Detection:
     return Detection(
         label, face.score, box=(left, top, right, bottom), points=lies.back(face.points)
     )
+
+
+def _quarters(window: Window) -> list[tuple[slice, slice]]:
+    """Rows and columns of four parts that overlap."""
+    height, width = window.data.shape[:2]
+    down, across = round(_TILE * height), round(_TILE * width)
+    return [
+        (slice(top, top + down), slice(left, left + across))
+        for top in (0, height - down)
+        for left in (0, width - across)
+    ]
 
 
 def _filling(height: int, width: int) -> Detection:
@@ -179,9 +230,11 @@ WORKLOAD = Workload(
     input=ImageSpec(min_height=16, min_width=16, example_height=480, example_width=640),
     stages=(
         Stage("find", whole, candidates, input_shape=(FULL_RANGE.size, FULL_RANGE.size, 3)),
+        Stage("find_small", tiles, in_tiles, input_shape=(FULL_RANGE.size, FULL_RANGE.size, 3)),
         Stage("find_again", evened, close_ups, input_shape=(BACK.size, BACK.size, 3)),
         Stage("place", close, confirmed, input_shape=(MESH.size, MESH.size, 3)),
         Stage("embed", chips, embedded, input_shape=(CHIP, CHIP, 3)),
+        Stage("live", tested, living, input_shape=(live.SIZE, live.SIZE, 6)),
     ),
     judge=judge,
     follow=visits.follow,

@@ -144,7 +144,7 @@ def test_light_is_evened_and_a_face_in_the_dark_looks_as_in_the_light():
     assert np.isfinite(image.even_light(np.zeros((20, 20, 3), np.uint8))).all()
 
 
-def looked_at(at_first, closely=None, again=None):
+def looked_at(at_first, closely=None, again=None, in_parts=()):
     """Networks that answer by rule; the embedding is the mean colour of the chip."""
 
     def embed(chips):
@@ -155,27 +155,67 @@ def looked_at(at_first, closely=None, again=None):
     close = row_of_mesh(*(closely or (0.9, EDGES, CENTRED)))
     return {
         "find": lambda x: np.repeat(rows_of(FULL_RANGE, *at_first)[None], len(x), axis=0),
+        "find_small": lambda x: np.repeat(rows_of(FULL_RANGE, *in_parts)[None], len(x), axis=0),
         "find_again": lambda x: np.repeat(evened[None], len(x), axis=0),
         "place": lambda x: np.repeat(close[None, None], len(x), axis=0),
         "embed": embed,
+        "live": lambda x: np.full((len(x), 1), 0.75, np.float32),
     }
 
 
 def found_in(picture, networks):
+    """Faces, and how many rows each network was given, where it was given any."""
     (found,), passes = fold(WORKLOAD, networks, [window(picture)])
-    return found, {stage: len(of_window[0][0]) for stage, of_window in passes.items()}
+    counts = {stage: len(of_window[0][0]) for stage, of_window in passes.items()}
+    faces = tuple(one for one in found if one.label == "face")
+    assert [one.box for one in found if one.label == "live"] == [one.box for one in faces]
+    return faces, {stage: rows for stage, rows in counts.items() if rows}
 
 
 def test_a_certain_face_is_looked_at_closely_and_embedded_from_both_sides():
     picture = drawn.face(1, height=192, width=192)
     found, rows = found_in(picture, looked_at([(0.9, BOX, POINTS)]))
-    assert rows == {"find": 1, "find_again": 0, "place": 1, "embed": 2}
+    assert rows == {"find": 1, "place": 1, "embed": 2, "live": 1}
     (face,) = found
     # a square of one and a half times the box's longer side, 67.5 pixels, around its middle
     np.testing.assert_allclose(face.box, (27.5, 30.0, 72.5, 75.0), atol=0.1)
     np.testing.assert_allclose(face.points[0], (41.21, 45.12), atol=0.1)
     assert face.vector.shape == (128,)
     assert face.score == pytest.approx(0.9, abs=1e-3)
+
+
+def test_where_a_face_is_small_the_picture_is_looked_at_in_parts_too():
+    small, points = (90.0, 90.0, 110.0, 110.0), [(95.0, 97.0), (105.0, 97.0), (100.0, 103.0)] * 2
+    crowd = looked_at([(0.9, small, points[:4])], in_parts=[(0.9, BOX, POINTS)])
+    found, rows = found_in(drawn.face(1, height=192, width=192), crowd)
+    assert rows == {"find": 1, "find_small": 4, "place": 5, "embed": 10, "live": 5}
+    # a part is 0.6 of each side: 115 pixels, in a square of 192
+    scale, corners = 115 / 192, [(0, 0), (77, 0), (0, 77), (77, 77)]
+    wanted = [(100.0, 100.0)] + [(50 * scale + x, 52.5 * scale + y) for x, y in corners]
+    middles = [((a + c) / 2, (b + d) / 2) for a, b, c, d in (face.box for face in found)]
+    np.testing.assert_allclose(sorted(middles), sorted(wanted), atol=0.6)
+
+
+def test_a_face_found_in_a_part_that_was_found_before_is_not_looked_at_twice():
+    small = (90.0, 90.0, 110.0, 110.0)
+    # the middle of the picture lies at 160 of 192 in the first part
+    again = (0.9, (150.0, 150.0, 184.0, 184.0), [(160.0, 160.0), (175.0, 160.0)] * 2)
+    networks = looked_at([(0.9, small, [(95.0, 97.0), (105.0, 97.0)] * 2)], in_parts=[again])
+    _, rows = found_in(drawn.face(1, height=192, width=192), networks)
+    assert rows["place"] == 4  # itself, and what the other three parts have there
+
+
+def test_a_large_picture_is_reduced_before_its_light_is_evened():
+    large = np.zeros((3000, 4000, 3), np.uint8)
+    assert image.reduced(large, longest=1024).shape == (768, 1024, 3)
+    assert image.reduced(large[:10, :10], longest=1024).shape == (10, 10, 3)
+
+
+def test_of_each_face_is_said_how_living_it_is():
+    networks = looked_at([(0.9, BOX, POINTS)])
+    (found,), _ = fold(WORKLOAD, networks, [window(drawn.face(1, height=192, width=192))])
+    face, live = found
+    assert (live.label, live.score, live.box) == ("live", 0.75, face.box)
 
 
 def test_a_face_that_is_not_level_is_looked_at_level():
@@ -210,19 +250,19 @@ def test_where_nothing_is_certain_the_picture_is_evened_and_only_close_ups_count
     large, small = (80.0, 80.0, 176.0, 176.0), (118.0, 118.0, 138.0, 138.0)
     # one more is the picture itself, which here is the same face
     found, rows = found_in(drawn.face(1), looked_at([], again=(0.4, large, points)))
-    assert rows == {"find": 1, "find_again": 1, "place": 2, "embed": 2}
+    assert rows == {"find": 1, "find_again": 1, "place": 2, "embed": 2, "live": 1}
     assert len(found) == 1
     unsure = (0.3, EDGES, CENTRED)  # enough for a close-up, not for the picture
     found, _ = found_in(drawn.face(1), looked_at([], unsure, again=(0.4, large, points)))
     assert len(found) == 1
     found, rows = found_in(drawn.face(1), looked_at([], unsure, again=(0.4, small, points)))
-    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 0}
+    assert rows == {"find": 1, "find_again": 1, "place": 1}
     assert found == ()
 
 
 def test_a_face_that_fills_the_picture_is_found_though_no_detector_sees_it():
     (face,), rows = found_in(drawn.face(1, height=200, width=300), looked_at([]))
-    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2}
+    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2, "live": 1}
     # the box is 1.2 times the shorter side around the middle of the picture
     np.testing.assert_allclose(face.box, (30.0, -20.0, 270.0, 220.0), atol=1.0)
 
@@ -230,7 +270,7 @@ def test_a_face_that_fills_the_picture_is_found_though_no_detector_sees_it():
 def test_nobody_in_the_picture():
     found, rows = found_in(np.zeros((48, 64, 3)), looked_at([], (0.01, EDGES, CENTRED)))
     assert found == ()
-    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 0}
+    assert rows == {"find": 1, "find_again": 1, "place": 1}
 
 
 def enrolled(**people):

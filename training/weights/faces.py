@@ -41,7 +41,6 @@ _TAIL = tuple(round(0.90 + 0.005 * i, 4) for i in range(20))  # cosines
 _FALSE_ACCEPTS_PER_1000, _PERSONS = 1.0, 5  # of the shipped threshold; a device sets its own
 _KEPT = 10.0  # times as many strangers may reach the cosine down to which a name once given stays
 _CALIBRATION = 400  # chips
-_DIMENSIONS = 128  # of an embedding
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,10 @@ class Published:
     model: Callable[[Path], Any]
 
 
+_FIND = Published(FULL_RANGE_SPARSE, lambda file: blazeface.model(file, FULL_RANGE.spans))
 STAGES: Mapping[str, Published] = {
-    "find": Published(FULL_RANGE_SPARSE, lambda file: blazeface.model(file, FULL_RANGE.spans)),
+    "find": _FIND,
+    "find_small": _FIND,
     "find_again": Published(BACK_FILE, lambda file: blazeface.model(file, BACK.spans)),
     "place": Published(FACE_MESH, lambda file: face_mesh.model(file, MESH.spans)),
     EMBED: Published(DLIB_RESNET, dlib_resnet.model),
@@ -132,7 +133,7 @@ def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
 
 
 def _vectors(one: Seen) -> Floats:
-    """(pictures, 128) embeddings of the largest face of each picture that shows one."""
+    """(pictures, d) embeddings of the largest face of each picture that shows one."""
     found = [faces[number].vector for faces in one.found if (number := largest(faces)) is not None]
     vectors = [vector for vector in found if vector is not None]
-    return np.stack(vectors) if vectors else np.zeros((0, _DIMENSIONS), np.float32)
+    return np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
