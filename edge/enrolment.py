@@ -142,17 +142,19 @@ def show(taken: Iterable[Taken], see: See) -> Iterator[Shown]:
 def _looked_at(one: Taken, see: See) -> Look:
     found = see(one.window) if one.data is not None else ()
     seen = look(one.data, found)
-    if seen.face is not None and seen.face.label == SPOOF:
-        if one.file is None:
-            return replace(seen, refused=(*seen.refused, _HELD_UP))
-        seen = replace(seen, advice=(*seen.advice, _HELD_UP))  # somebody chose this picture
     if one.data is None:
         return seen
     surest = max(found, key=lambda face: face.score, default=None)
     lies, is_sure = gallery_upright.turned(one.window, surest, see)
     if lies and is_sure:  # the rest of what is said of it means nothing
         return Look(None, (lies,))
-    return replace(seen, advice=(*seen.advice, f"perhaps {lies}")) if lies else seen
+    if lies:
+        seen = replace(seen, advice=(*seen.advice, f"perhaps {lies}"))
+    if seen.face is None or seen.face.label != SPOOF:
+        return seen
+    if one.file is None:
+        return replace(seen, refused=(*seen.refused, _HELD_UP))
+    return replace(seen, advice=(*seen.advice, _HELD_UP))  # somebody chose this picture
 
 
 def enough(shown: Iterable[Shown], told: Callable[[Shown], None]) -> list[Shown]:

@@ -40,7 +40,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     what.add_argument(
         "--published",
         choices=[_FACES],
-        help="of weights that others published, which are fetched; liveness is trained",
+        help="of weights that others published, which are fetched; nothing is trained",
     )
     add("--data", type=Path, metavar="DIR", help="with --published: root of the data sets")
     add("--out", type=Path, metavar="DIR", help="the bundle's folder (default: bundles/NAME)")

@@ -1,18 +1,14 @@
-"""From published weights to a bundle: fetched, rebuilt, quantized, measured.
-
-Only the test for liveness is trained, on simulated replays: nothing of that is published.
-"""
+"""From published weights to a bundle: fetched, rebuilt, quantized, measured; nothing is trained."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec import structs
 from rich.progress import Progress
 
 from contract import workloads
@@ -21,15 +17,13 @@ from contract.ops import drawn
 from contract.spec import Engine, Window, Workload
 from edge.engines import open_engine
 from edge.pipeline import run_rows
-from export import bundle, liveness, tflite
+from export import bundle, tflite
 from export.device import see
 from export.parity import ParityError
 from training import backend
 from training import run as runs
 from training.datasets import DataSet, Recording
 from training.face_protocols import EMBED
-from training.liveness import portraits
-from training.liveness_protocol import STAGE as LIVE
 from training.verification import paired_cosines
 from training.watch import Seen
 from training.weights import Weight, faces
@@ -58,10 +52,10 @@ class Trained:
 def build(
     sources: tuple[DataSet, ...], out: Path, bars: Progress, *, trained: Trained | None = None
 ) -> Manifest:
-    """Make the bundle of `faces`: all but the test for liveness is as it was published.
+    """Make the bundle of `faces`.
 
     Args:
-        sources: people to calibrate on, to choose the threshold on and to learn liveness from.
+        sources: people to calibrate on and to choose the threshold on.
         out: the bundle's folder; an older bundle there is replaced.
         bars: shows how far it is.
         trained: another embedding.
@@ -77,7 +71,6 @@ def build(
     """
     backend.quiet()
     workload = workloads.load(_WORKLOAD)
-    recognising = _without_liveness(workload)
     persons = [recording for source in sources for recording in source.recordings]
     learned = set(trained.splits["training"]) if trained else set()
     with tempfile.TemporaryDirectory() as temporary:
@@ -90,7 +83,7 @@ def build(
         float_file = work / "EMBED.float.tflite"
         tflite.convert_float16(models[EMBED], work / "EMBED.tflite")
         exact = {**engines, EMBED: _float_engine(float_file)}
-        seen = _see(recognising, exact, persons, bars)
+        seen = _see(workload, exact, persons, bars)
         chips = faces.calibration(seen)
         task = bars.add_task("quantizing", total=1, note=f"{len(chips)} chips")
         tflite.convert(models[EMBED], chips, work / "EMBED.tflite")
@@ -101,12 +94,7 @@ def build(
         engines[EMBED] = _open(work, files[EMBED])
         quantized = [_again(one, engines[EMBED]) for one in seen]
         apart = [one for one in quantized if _name(one.recording) not in learned]
-        task = bars.add_task("liveness", total=1, note="")
-        files[LIVE], engines[LIVE], least_live = liveness.stage(
-            portraits(seen), work / "LIVE.tflite", told=lambda text: bars.update(task, note=text)
-        )
-        bars.update(task, completed=1, note="")
-        point = structs.replace(faces.operating_point(apart), scales={"least_live": least_live})
+        point = faces.operating_point(apart)
         alike = np.concatenate([_alike(a, b) for a, b in zip(seen, quantized, strict=True)])
         if not 1.0 - alike.min() <= workload.tolerances["cosine_to_float"]:
             raise ParityError(
@@ -146,10 +134,6 @@ def build(
         return bundle.write(out, made, {n: work / n for n in names}, _golden(engines))
 
 
-def _without_liveness(workload: Workload) -> Workload:
-    return replace(workload, stages=tuple(s for s in workload.stages if s.name != LIVE))
-
-
 def _name(recording: Recording) -> str:
     """As in a run's splits."""
     return f"{recording.dataset}/{recording.name}"
@@ -161,9 +145,8 @@ def _licences(trained: Trained | None) -> str:
     for stage, one in faces.STAGES.items():
         if stage != EMBED or trained is None:
             used.setdefault(one.weight, []).append(stage)
-    here = [LIVE] if trained is None else [EMBED, LIVE]
     said = [f"{', '.join(s)}: {one.licence}, {one.origin}" for one, s in used.items()]
-    return "; ".join([*said, f"{', '.join(here)}: trained here, on the data named"])
+    return "; ".join([*said, f"{EMBED}: trained here, on the data named"] if trained else said)
 
 
 def _float16(work: Path, stage: str, model: Any) -> ModelFile:

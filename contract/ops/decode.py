@@ -173,6 +173,16 @@ def overlaps(box: Array, boxes: Array) -> Array:
     return shared
 
 
+def shared(box: Array, boxes: Array) -> Array:
+    """(n,) intersection of one box with each of (n, 4), over the smaller of both; 0 to 1."""
+    least = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    common = np.maximum(least, 0.0).prod(axis=1)
+    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0).prod(axis=1)
+    own = np.maximum(box[2:] - box[:2], 0.0).prod()
+    found: Array = common / np.maximum(np.minimum(own, areas), 1e-9)
+    return found
+
+
 @lru_cache(maxsize=2)
 def _anchors(grids: tuple[tuple[int, int], ...]) -> Array:
     """(anchors, 2) centres of the cells, x and y in sides of the square, row by row."""

@@ -17,6 +17,7 @@ _BRIGHTEST = 99.5  # percentile of grey taken for white: a lamp in the picture i
 _MIDDLE, _WHITE = 0.47, 230.0
 _EXPONENTS = (0.2, 1.5)
 _HALF = 0.5  # scales below it skip pixels when interpolated
+_SPARE = 2  # pixels around what is interpolated
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False
         picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
         shrunk = np.array([smaller[0] / width, smaller[1] / height])
         matrix = np.column_stack([matrix[:, :2] / shrunk, matrix[:, 2]])
+    picture, matrix = _needed(picture, matrix, size)
     # OpenCV has the centre of the first pixel at 0, 0
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5])
     border = cv2.BORDER_REPLICATE if edge_goes_on else cv2.BORDER_CONSTANT
@@ -124,6 +126,20 @@ def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False
         borderMode=border,
     )
     return np.asarray(moved, np.float32)
+
+
+def _needed(picture: Array, matrix: Array, size: int) -> tuple[Array, Array]:
+    """The part of a picture that a square shows, and its matrix: a face is few of 40 megapixels."""
+    square = np.array([(0, 0), (size, 0), (0, size), (size, size)], np.float64)
+    corners = np.linalg.solve(matrix[:, :2], (square - matrix[:, 2]).T)
+    spans = []
+    for along, length in zip(corners, (picture.shape[1], picture.shape[0]), strict=True):
+        first = int(np.clip(np.floor(along.min()) - _SPARE, 0, length - 1))
+        last = int(np.clip(np.ceil(along.max()) + _SPARE, first + 1, length))
+        spans.append(slice(first, last))
+    across, down = spans
+    corner = matrix[:, :2] @ np.array([across.start, down.start], np.float64)
+    return picture[down, across], np.column_stack([matrix[:, :2], matrix[:, 2] + corner])
 
 
 def reduced(picture: Array, *, longest: int) -> Array:

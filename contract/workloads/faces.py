@@ -4,8 +4,8 @@ Faces are found in the whole picture; where one is small, in four parts of it to
 where none is certain, once more in evened light, for faces that fill the picture in hard side
 light. Each is looked at closely, upright and in even light, to make certain that it is one and to
 place its eyes, nose and mouth. Aligned on these points, in even light, each face and its mirror
-image become one embedding; and it is tested whether it is a picture of a face. `contract.visits`
-follows each over the pictures and compares what it has seen of somebody with the enrolled.
+image become one embedding. `contract.visits` follows each over the pictures and compares what it
+has seen of somebody with the enrolled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from contract import visits
-from contract.ops import decode, image, live
+from contract.ops import decode, image
 from contract.ops.decode import BACK, FULL_RANGE, MESH, Face
 from contract.spec import (
     Array,
@@ -47,10 +47,9 @@ _CLOSE_UP = 0.35  # of the longer side; smaller ones are noise made bright
 _FILLS = 1.2  # shorter sides: box of a face that the picture is, if it is one
 _CONFIRMED, _FILLS_CONFIRMED = 0.2, 0.5  # score of a face looked at closely
 _AROUND = 1.5  # boxes, as the mesh was trained
-_LIKE_FOUND, _SAME = (
-    0.2,
-    0.3,
-)  # overlaps: of a face with itself looked at closely; of one found twice
+_LIKE_FOUND = 0.2  # overlap of a face with itself looked at closely
+_SAME = 0.3  # of a face with itself found twice
+_WITHIN = 0.45  # of the smaller of two that are one face at two scales
 
 
 def whole(window: Window, _found: Detections) -> Floats:
@@ -127,7 +126,7 @@ def confirmed(_window: Window, found: Detections, _squares: Floats, rows: Floats
     kept: list[Detection] = []
     for _, face in sorted(_confirm(found, rows), key=lambda one: -one[0]):
         others = np.array([one.box for one in kept]).reshape(-1, 4)
-        if not (decode.overlaps(np.array(face.box), others) > _SAME).any():
+        if not (decode.shared(np.array(face.box), others) > _WITHIN).any():
             kept.append(face)
     return tuple(kept)
 
@@ -162,18 +161,6 @@ def embedded(_window: Window, found: Detections, _chips: Floats, rows: Floats) -
         Detection("face", face.score, vector=one + other, box=face.box, points=face.points)
         for face, one, other in zip(found, rows[::2], rows[1::2], strict=True)
     )
-
-
-def tested(window: Window, found: Detections) -> Floats:
-    """(faces, 80, 80, 6) float32: each face with its surroundings, and its middle."""
-    rows = [live.looks(window.data, face.box) for face in found if face.box is not None]
-    return np.stack(rows) if rows else np.zeros((0, live.SIZE, live.SIZE, 6), np.float32)
-
-
-def living(_window: Window, found: Detections, _looks: Floats, rows: Floats) -> Detections:
-    """The faces, then of each how living it is: 0, a picture of a face, to 1."""
-    said = zip(found, rows[:, 0].tolist() if len(rows) else [], strict=True)
-    return (*found, *(Detection(visits.LIVE, score, box=face.box) for face, score in said))
 
 
 def judge(found: Detections, _profile: Profile) -> Detections:
@@ -234,7 +221,6 @@ WORKLOAD = Workload(
         Stage("find_again", evened, close_ups, input_shape=(BACK.size, BACK.size, 3)),
         Stage("place", close, confirmed, input_shape=(MESH.size, MESH.size, 3)),
         Stage("embed", chips, embedded, input_shape=(CHIP, CHIP, 3)),
-        Stage("live", tested, living, input_shape=(live.SIZE, live.SIZE, 6)),
     ),
     judge=judge,
     follow=visits.follow,

@@ -96,6 +96,8 @@ def test_two_anchors_on_one_face_are_averaged_by_their_scores():
 def test_overlap_of_boxes():
     boxes = np.array([(0, 0, 2, 2), (1, 0, 3, 2), (5, 5, 6, 6), (1, 1, 1, 1)], float)
     np.testing.assert_allclose(decode.overlaps(boxes[0], boxes), [1.0, 1 / 3, 0.0, 0.0])
+    within = np.array([(0, 0, 2, 2), (1, 0, 3, 2), (5, 5, 6, 6), (-2, -2, 4, 4)], float)
+    np.testing.assert_allclose(decode.shared(boxes[0], within), [1.0, 0.5, 0.0, 1.0])
 
 
 def test_a_letterbox_is_undone():
@@ -121,6 +123,23 @@ def test_a_warp_puts_points_where_they_belong(scale):
     y, x = np.mgrid[:128, :128] + 0.5
     centre = np.array([(x * moved).sum(), (y * moved).sum()]) / moved.sum()
     np.testing.assert_allclose(centre, (60.0, 70.0), atol=0.15)
+
+
+def test_only_what_a_square_shows_is_looked_at_and_it_is_the_same():
+    """A part of a large picture, moved, turned and scaled; and one beyond its edge."""
+    picture = np.random.default_rng(0).integers(0, 256, (300, 400, 3), np.uint8)
+    turn = 1.5 * np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
+    for middle in ((200.0, 150.0), (10.0, 290.0)):
+        matrix = np.column_stack([turn, 32.0 - turn @ middle])
+        part, moved = image._needed(picture, matrix, 64)
+        assert part.shape[0] < 80
+        assert part.shape[1] < 80
+        found = image.warp(picture, matrix, size=64, edge_goes_on=True)
+        wide = np.pad(picture, ((100, 100), (100, 100), (0, 0)), mode="edge")
+        shifted = np.column_stack([turn, matrix[:, 2] - turn @ (100.0, 100.0)])
+        np.testing.assert_allclose(found, image.warp(wide, shifted, size=64), atol=12.0)
+        assert np.abs(found - image.warp(wide, shifted, size=64)).mean() < 0.5
+        np.testing.assert_allclose(moved[:, :2], matrix[:, :2])
 
 
 def test_a_similarity_is_found_and_never_mirrors():
@@ -159,7 +178,6 @@ def looked_at(at_first, closely=None, again=None, in_parts=()):
         "find_again": lambda x: np.repeat(evened[None], len(x), axis=0),
         "place": lambda x: np.repeat(close[None, None], len(x), axis=0),
         "embed": embed,
-        "live": lambda x: np.full((len(x), 1), 0.75, np.float32),
     }
 
 
@@ -167,15 +185,13 @@ def found_in(picture, networks):
     """Faces, and how many rows each network was given, where it was given any."""
     (found,), passes = fold(WORKLOAD, networks, [window(picture)])
     counts = {stage: len(of_window[0][0]) for stage, of_window in passes.items()}
-    faces = tuple(one for one in found if one.label == "face")
-    assert [one.box for one in found if one.label == "live"] == [one.box for one in faces]
-    return faces, {stage: rows for stage, rows in counts.items() if rows}
+    return found, {stage: rows for stage, rows in counts.items() if rows}
 
 
 def test_a_certain_face_is_looked_at_closely_and_embedded_from_both_sides():
     picture = drawn.face(1, height=192, width=192)
     found, rows = found_in(picture, looked_at([(0.9, BOX, POINTS)]))
-    assert rows == {"find": 1, "place": 1, "embed": 2, "live": 1}
+    assert rows == {"find": 1, "place": 1, "embed": 2}
     (face,) = found
     # a square of one and a half times the box's longer side, 67.5 pixels, around its middle
     np.testing.assert_allclose(face.box, (27.5, 30.0, 72.5, 75.0), atol=0.1)
@@ -185,13 +201,13 @@ def test_a_certain_face_is_looked_at_closely_and_embedded_from_both_sides():
 
 
 def test_where_a_face_is_small_the_picture_is_looked_at_in_parts_too():
-    small, points = (90.0, 90.0, 110.0, 110.0), [(95.0, 97.0), (105.0, 97.0), (100.0, 103.0)] * 2
+    small, points = (60.0, 60.0, 80.0, 80.0), [(65.0, 67.0), (75.0, 67.0), (70.0, 73.0)] * 2
     crowd = looked_at([(0.9, small, points[:4])], in_parts=[(0.9, BOX, POINTS)])
     found, rows = found_in(drawn.face(1, height=192, width=192), crowd)
-    assert rows == {"find": 1, "find_small": 4, "place": 5, "embed": 10, "live": 5}
+    assert rows == {"find": 1, "find_small": 4, "place": 5, "embed": 10}
     # a part is 0.6 of each side: 115 pixels, in a square of 192
     scale, corners = 115 / 192, [(0, 0), (77, 0), (0, 77), (77, 77)]
-    wanted = [(100.0, 100.0)] + [(50 * scale + x, 52.5 * scale + y) for x, y in corners]
+    wanted = [(70.0, 70.0)] + [(50 * scale + x, 52.5 * scale + y) for x, y in corners]
     middles = [((a + c) / 2, (b + d) / 2) for a, b, c, d in (face.box for face in found)]
     np.testing.assert_allclose(sorted(middles), sorted(wanted), atol=0.6)
 
@@ -209,13 +225,6 @@ def test_a_large_picture_is_reduced_before_its_light_is_evened():
     large = np.zeros((3000, 4000, 3), np.uint8)
     assert image.reduced(large, longest=1024).shape == (768, 1024, 3)
     assert image.reduced(large[:10, :10], longest=1024).shape == (10, 10, 3)
-
-
-def test_of_each_face_is_said_how_living_it_is():
-    networks = looked_at([(0.9, BOX, POINTS)])
-    (found,), _ = fold(WORKLOAD, networks, [window(drawn.face(1, height=192, width=192))])
-    face, live = found
-    assert (live.label, live.score, live.box) == ("live", 0.75, face.box)
 
 
 def test_a_face_that_is_not_level_is_looked_at_level():
@@ -245,12 +254,21 @@ def test_one_face_found_twice_counts_once():
     assert len(found) == 1
 
 
+def test_a_face_within_a_larger_one_is_that_face_at_another_scale():
+    inner = (50.0, 53.0, 66.0, 71.0)
+    twice = [(0.9, BOX, POINTS), (0.8, inner, [(55.0, 58.0), (61.0, 58.0)] * 2)]
+    found, rows = found_in(drawn.face(1, height=192, width=192), looked_at(twice))
+    assert rows["find"] == 1
+    (face,) = found
+    assert face.box[2] - face.box[0] == pytest.approx(45.0, abs=0.1)
+
+
 def test_where_nothing_is_certain_the_picture_is_evened_and_only_close_ups_count():
     points = [(108.0, 115.0), (148.0, 115.0), (128.0, 128.0), (128.0, 150.0)]
     large, small = (80.0, 80.0, 176.0, 176.0), (118.0, 118.0, 138.0, 138.0)
     # one more is the picture itself, which here is the same face
     found, rows = found_in(drawn.face(1), looked_at([], again=(0.4, large, points)))
-    assert rows == {"find": 1, "find_again": 1, "place": 2, "embed": 2, "live": 1}
+    assert rows == {"find": 1, "find_again": 1, "place": 2, "embed": 2}
     assert len(found) == 1
     unsure = (0.3, EDGES, CENTRED)  # enough for a close-up, not for the picture
     found, _ = found_in(drawn.face(1), looked_at([], unsure, again=(0.4, large, points)))
@@ -262,7 +280,7 @@ def test_where_nothing_is_certain_the_picture_is_evened_and_only_close_ups_count
 
 def test_a_face_that_fills_the_picture_is_found_though_no_detector_sees_it():
     (face,), rows = found_in(drawn.face(1, height=200, width=300), looked_at([]))
-    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2, "live": 1}
+    assert rows == {"find": 1, "find_again": 1, "place": 1, "embed": 2}
     # the box is 1.2 times the shorter side around the middle of the picture
     np.testing.assert_allclose(face.box, (30.0, -20.0, 270.0, 220.0), atol=1.0)
 
