@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import importlib
 import logging
 import math
@@ -45,7 +44,6 @@ _GRACE_S = 2.0  # for a killed child to go; one inside a driver may take longer 
 _ALIVE_S = 0.2  # how often the child says that the device still delivers
 _MAX_BYTES = 256 << 20
 _MAX_HEADER_BYTES = 4096
-_PIPE_BYTES = 1 << 20  # the most that Linux gives anybody
 _ROOT = Path(__file__).resolve().parents[1]
 _PR_SET_PDEATHSIG = 1
 _SAID_WHY = 3  # exit code; the reason is the last line on standard error
@@ -142,9 +140,6 @@ class Capture:
         assert child.stdin
         with contextlib.suppress(BrokenPipeError), child.stdin:
             child.stdin.write(msgspec.json.encode(self._config))
-        assert child.stdout
-        with contextlib.suppress(OSError):  # a picture in few pieces
-            fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         incoming = bytearray()
         heard_s, limit_s = time.monotonic(), START_S
         with selectors.DefaultSelector() as ready:

@@ -58,7 +58,7 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
         return build.build(job, out, bars)
     build.check(job, out)
     model = folded(backend.load(job.folder / f"{EMBED}.keras"))
-    trained = published.Trained(model, job.datasets, job.run.splits)
+    trained = published.Trained(model, job.run.splits)
     try:
         return published.build(job.datasets, out, bars, trained=trained)
     except DataError:

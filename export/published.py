@@ -39,13 +39,11 @@ class Trained:
 
     Attributes:
         model: Keras model, (n, 150, 150, 3) chips -> (n, d) vectors.
-        sources: data sets it was trained on and measured on.
         splits: groups by split, as `dataset/name`; the threshold is chosen on those that are not
             in `training`.
     """
 
     model: Any
-    sources: tuple[DataSet, ...]
     splits: Mapping[str, Sequence[str]]
 
 

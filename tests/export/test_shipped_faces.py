@@ -14,6 +14,7 @@ from contract.ops import drawn
 from contract.spec import Window
 from edge.bundle import Bundle
 from edge.pipeline import run_rows
+from export import published
 from export.evaluate import evaluate, main
 from training import datasets
 
@@ -44,6 +45,13 @@ def test_it_says_whose_work_it_is(bundle):
     assert "CC0" in licence
     assert "Apache" in licence
     assert set(bundle.manifest.stages) == {stage.name for stage in bundle.workload.stages}
+
+
+def test_of_an_embedding_that_was_trained_here_nobody_else_is_named():
+    said = published._licences(published.Trained(None, {"training": []}))
+    assert "CC0" not in said
+    assert "dlib" not in said
+    assert said.endswith("embed: trained here, on the data named")
 
 
 def test_the_embedding_is_int8_throughout_and_close_to_float(bundle):
