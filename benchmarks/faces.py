@@ -80,9 +80,10 @@ picture enlarged twice, five points, the ResNet on each face (dlib {theirs.versi
 
 {stats.table(["faces", "whole frame", "faces found", "p50", "p99"], wholes)}
 
-{"; ".join(said)}. Goals: {GOAL:g} times, and at most {OVERHEAD:g} times; a process that does
-nothing else holds {resident:.0f} MB (goal {RESIDENT_MB:g}). Published in 2015, on the machine of
-2015: 105 ms to classify, 529 ms per face in all.
+{"; ".join(said)}.
+Goals: {GOAL:g} times, and at most {OVERHEAD:g} times; a process that does nothing else holds
+{resident:.0f} MB (goal {RESIDENT_MB:g}). Published in 2015, on the machine of 2015: 105 ms to
+classify, 529 ms per face in all.
 
 {stats.table(["faces", "part", "p50", "p99"], parts)}
 
