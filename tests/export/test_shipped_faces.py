@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from contract import npz
 from contract.fold import fold
 from contract.ops import drawn
 from contract.spec import Window
 from edge.bundle import Bundle
+from edge.errors import BundleError
 from edge.pipeline import run_rows
 from export import published
 from export.evaluate import evaluate, main
@@ -52,6 +54,17 @@ def test_of_an_embedding_that_was_trained_here_nobody_else_is_named():
     assert "CC0" not in said
     assert "dlib" not in said
     assert said.endswith("embed: trained here, on the data named")
+
+
+def test_another_processor_may_differ_in_the_last_digits_and_in_nothing_else(bundle):
+    golden = npz.read(SHIPPED / "golden.npz")
+    assert bundle.reproduce({**golden, "place.input": golden["place.input"] + 0.02}) > 0.0
+    with pytest.raises(BundleError, match="preprocessing of stage 'embed'"):
+        bundle.reproduce({**golden, "embed.input": golden["embed.input"][..., ::-1]})
+    with pytest.raises(BundleError, match="preprocessing of stage 'embed'"):
+        bundle.reproduce({**golden, "embed.input": np.roll(golden["embed.input"], 1, axis=2)})
+    with pytest.raises(BundleError, match="'place' not reproduced"):
+        bundle.reproduce({**golden, "place.tflite": golden["place.tflite"] + 0.02})
 
 
 def test_the_embedding_is_int8_throughout_and_close_to_float(bundle):
