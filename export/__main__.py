@@ -53,6 +53,7 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
     from export import build, published
     from export.fold_norm import folded
     from training import backend
+    from training.recipes.faces import pictures
 
     if job.run.workload != _FACES:
         return build.build(job, out, bars)
@@ -60,7 +61,8 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
     model = folded(backend.load(job.folder / f"{EMBED}.keras"))
     trained = published.Trained(model, job.run.splits)
     try:
-        return published.build(job.datasets, out, bars, trained=trained)
+        people = pictures(Path(job.run.data_root))  # the run's own are chips of them
+        return published.build(people, out, bars, trained=trained)
     except DataError:
         raise
     except ValueError as error:  # no threshold keeps strangers out

@@ -28,8 +28,8 @@ _FMR = 1e-2
 _FEWEST = 10  # people with two pictures: two of them to validate with, and two to test
 
 
-def sources(root: Path, _seed: int) -> tuple[DataSet, ...]:
-    """Everybody's chips.
+def pictures(root: Path) -> tuple[DataSet, ...]:
+    """Pictures of everybody to learn from.
 
     Raises:
         DataError: nobody is there, or too few people.
@@ -45,7 +45,16 @@ def sources(root: Path, _seed: int) -> tuple[DataSet, ...]:
                 f"{root}: {dataset.name} has {several} people with two pictures, at least {_FEWEST}"
                 " are needed; fix: --data with a folder for each person"
             )
-    return tuple(face_chips.dataset(one) for one in found)
+    return found
+
+
+def sources(root: Path, _seed: int) -> tuple[DataSet, ...]:
+    """The same people's chips.
+
+    Raises:
+        DataError: as `pictures`.
+    """
+    return tuple(face_chips.dataset(one) for one in pictures(root))
 
 
 def measure(watched: Sequence[Watched]) -> dict[str, float]:
