@@ -30,13 +30,9 @@ def decode(raw: bytes) -> Array | None:
 
 def reduced(bgr: Array) -> Array:
     """RGB of BGR, as OpenCV gives it; by area average where it is very large."""
-    import cv2
     import numpy as np
 
-    height, width = bgr.shape[:2]
-    if max(height, width) > LONGEST_SIDE:
-        share = LONGEST_SIDE / max(height, width)
-        size = (max(round(width * share), 1), max(round(height * share), 1))
-        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
-    rgb: Array = np.ascontiguousarray(bgr[:, :, ::-1])
+    from contract.ops import image  # needs OpenCV
+
+    rgb: Array = np.ascontiguousarray(image.reduced(bgr, longest=LONGEST_SIDE)[:, :, ::-1])
     return rgb

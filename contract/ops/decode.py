@@ -165,22 +165,24 @@ def as_published(rows: Floats, spans: Floats) -> Floats:
 
 def overlaps(box: Array, boxes: Array) -> Array:
     """(n,) intersection over union of one box with each of (n, 4), 0 to 1."""
-    least = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    common = np.maximum(least, 0.0).prod(axis=1)
-    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0).prod(axis=1)
-    own = np.maximum(box[2:] - box[:2], 0.0).prod()
-    shared: Array = common / np.maximum(own + areas - common, 1e-9)
-    return shared
+    common, own, areas = _areas(box, boxes)
+    union: Array = common / np.maximum(own + areas - common, 1e-9)
+    return union
 
 
 def shared(box: Array, boxes: Array) -> Array:
     """(n,) intersection of one box with each of (n, 4), over the smaller of both; 0 to 1."""
+    common, own, areas = _areas(box, boxes)
+    smaller: Array = common / np.maximum(np.minimum(own, areas), 1e-9)
+    return smaller
+
+
+def _areas(box: Array, boxes: Array) -> tuple[Array, Array, Array]:
+    """Of the intersections, (n,); of the one box; of the others, (n,)."""
     least = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    common = np.maximum(least, 0.0).prod(axis=1)
-    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0).prod(axis=1)
     own = np.maximum(box[2:] - box[:2], 0.0).prod()
-    found: Array = common / np.maximum(np.minimum(own, areas), 1e-9)
-    return found
+    areas = np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0).prod(axis=1)
+    return np.maximum(least, 0.0).prod(axis=1), own, areas
 
 
 @lru_cache(maxsize=2)

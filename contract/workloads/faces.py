@@ -70,9 +70,9 @@ def tiles(window: Window, found: Detections) -> Floats:
     """(4, 192, 192, 3) float32: parts of the picture that overlap; none where no face is small."""
     least = _SMALL / FULL_RANGE.size * max(window.data.shape[:2])
     if not any(one.box and one.box[2] - one.box[0] < least for one in found):
-        return np.zeros((0, FULL_RANGE.size, FULL_RANGE.size, 3), np.float32)
+        return _rows([], FULL_RANGE.size)
     parts = [window.data[rows, columns] for rows, columns in _quarters(window)]
-    return np.stack([image.letterbox(part, size=FULL_RANGE.size) for part in parts])
+    return _rows([image.letterbox(part, size=FULL_RANGE.size) for part in parts], FULL_RANGE.size)
 
 
 def in_tiles(window: Window, found: Detections, _squares: Floats, rows: Floats) -> Detections:
@@ -93,7 +93,7 @@ def in_tiles(window: Window, found: Detections, _squares: Floats, rows: Floats) 
 def evened(window: Window, found: Detections) -> Floats:
     """(1, 256, 256, 3) float32: the picture in even light; none where a face is certain."""
     if any(face.score >= _CERTAIN for face in found):
-        return np.zeros((0, BACK.size, BACK.size, 3), np.float32)
+        return _rows([], BACK.size)
     light = image.even_light(image.reduced(window.data, longest=_REDUCED * BACK.size))
     return image.letterbox(light, size=BACK.size, margin=_MARGIN)[None]
 

@@ -4,7 +4,7 @@ The camera's own hardware gives each frame twice. `lores`, YUV 4:2:0, becomes th
 sees; `main`, RGB as the hardware converts it, goes along as the window's `large`, and evidence is
 cut from it where a face is, enlarged by the ratio of the two. So both have to show the same view,
 which libcamera gives where both have one shape. Handing `main` on with every window costs little
-(3 ms of a PC's core for both, at the sizes below); asking the child for it later, when a crop is
+(5 ms of a PC's core for both, at the sizes below); asking the child for it later, when a crop is
 due, would mean to keep the camera's few buffers from it until then.
 
 Buffers are looked at where the camera wrote them: `lores` is converted, and `main` copied, from
