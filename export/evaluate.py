@@ -170,10 +170,6 @@ def _bundle(asked: argparse.Namespace, dataset: DataSet) -> tuple[Bundle | None,
     bundle = Bundle.open(folder, asked.engine)
     if bundle.workload.name != asked.name:
         raise DataError(f"{folder}: a bundle of {bundle.workload.name}; fix: name another")
-    takes_pictures = isinstance(bundle.workload.input, ImageSpec)
-    if dataset.recordings and (dataset.recordings[0].window(0).data.ndim == 3) != takes_pictures:
-        what = "pictures" if takes_pictures else "signals"
-        raise DataError(f"{asked.data}: {asked.name} takes {what}; fix: another data set")
     about = {"bundle": str(folder), "model_id": bundle.model_id, "engine": bundle.engine}
     return bundle, about
 
@@ -268,12 +264,23 @@ class _Bench:
 
     def see(self, recording: Recording) -> Seen:
         """What the stages find in a recording, through the bundle's engine."""
+        self._refuse_what_it_does_not_take(recording)
         engines = {self._bundle.engine: self._bundle.engines}
         return device.see(self.workload, engines, recording)[self._bundle.engine]
 
     def watch(self, recording: Recording) -> Watched:
         """A recording through the bundle as on a device."""
+        self._refuse_what_it_does_not_take(recording)
         return device.watch(self._bundle, recording)
+
+    def _refuse_what_it_does_not_take(self, recording: Recording) -> None:
+        """Some protocols make recordings as they go, so this is known no earlier."""
+        takes_pictures = isinstance(self.workload.input, ImageSpec)
+        if (recording.window(0).data.ndim == 3) != takes_pictures:
+            what = "pictures" if takes_pictures else "signals"
+            raise DataError(
+                f"{self.name}: {self.workload.name} takes {what}; fix: another data set"
+            )
 
     def point(self, _recording: Recording) -> OperatingPoint:
         """The bundle's own."""

@@ -100,8 +100,9 @@ def test_every_box_of_small_faces_is_found_and_none_beside(bundle):
     assert metrics["unmatched"] == 0
 
 
-def test_a_signal_is_no_picture_and_is_told_so(capsys):
-    folder = real("pronostia")
+@pytest.mark.parametrize("name", ["pronostia", "cwru"])
+def test_a_signal_is_no_picture_and_is_told_so(capsys, name):
+    folder = real(name)
     assert main("evaluate", ["faces", "--data", str(folder), "--bundle", str(SHIPPED)]) == 1
     assert "faces takes pictures; fix: another data set" in capsys.readouterr().err
 
