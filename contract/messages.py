@@ -27,6 +27,7 @@ Nanoseconds = Annotated[int, Meta(ge=0, le=_MAX_NS)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 Text = Annotated[str, Meta(max_length=256)]
 Digest = Annotated[str, Meta(pattern=f"^{_DIGEST.pattern}$")]
+Verdict = Literal["good", "defect"]
 
 
 class MessageError(ValueError):
@@ -105,6 +106,30 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     workload: Annotated[Text, Meta(description="what measured it")]
     label: Annotated[Text, Meta(description="what was found")]
     score: Annotated[float, Meta(description="its score")]
+    threshold: Annotated[
+        float | None, Meta(description="what the score was judged against; null: nothing")
+    ] = None
+    part: Annotated[
+        Count | None,
+        Meta(description="rises by one with every part of a pipeline, also over restarts"),
+    ] = None
+    reason: Annotated[Text, Meta(description="why it was decided so, in plain words")] = ""
+    sizes: Annotated[
+        dict[Text, float], Meta(description="what was measured, by name, the unit at its end")
+    ] = {}
+    took_ms: Annotated[
+        float | None, Meta(description="from the trigger until it was decided; null: no trigger")
+    ] = None
+    shift: Annotated[
+        Text | None, Meta(description="when the shift of the part began, local time, RFC 3339")
+    ] = None
+    verdict: Annotated[
+        Verdict | None,
+        Meta(description="of a person on a part that was told before; null: told for the first"),
+    ] = None
+    evidence: Annotated[
+        Digest | None, Meta(description="SHA-256 of the evidence kept on the device")
+    ] = None
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +139,17 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     label: Annotated[Text, Meta(description="what is scored")]
     score: Annotated[float, Meta(description="how far from normal")]
     threshold: Annotated[float, Meta(description="the operating point")]
+
+
+class Shift(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of one shift, by what became of them, and what people said of them since."""
+
+    began: Annotated[Text, Meta(description="local time, RFC 3339")]
+    passed: Count = 0
+    rejected: Count = 0
+    review: Annotated[Count, Meta(description="parts sent to a person")] = 0
+    reviewed: Annotated[Count, Meta(description="rejected parts a person has looked at")] = 0
+    false_rejects: Annotated[Count, Meta(description="of these, how many are good")] = 0
 
 
 class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +182,9 @@ class PipelineHealth(msgspec.Struct, frozen=True, kw_only=True):
     evidence_lost: Annotated[
         Count, Meta(description="alerts raised without words or evidence, though they could have")
     ] = 0
+    shifts: Annotated[
+        list[Shift], Meta(description="this shift and the one before; empty: no parts are counted")
+    ] = []
 
 
 class OutboxHealth(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,13 +233,22 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["online", "stopped", "offline"]
 
 
+class Review(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says of a part that was rejected or sent to them."""
+
+    pipeline: Name
+    part: Annotated[Count, Meta(description="its number, `part` of its reading")]
+    verdict: Verdict
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """To a device. `ack` names messages the collector has committed, `evidence` what is wanted."""
+    """To a device. `ack`: stored messages; `evidence`: what is wanted; `review`: verdicts."""
 
     name: Name
     ids: Annotated[
         list[Text], Meta(description="for `ack`: message ids; for `evidence`: SHA-256 of each")
     ] = []
+    reviews: Annotated[list[Review], Meta(description="for `review`: what people say")] = []
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,8 +25,10 @@ from contract.messages import (
     OutboxHealth,
     PipelineHealth,
     Reading,
+    Review,
     Score,
     Sensor,
+    Shift,
     Stamp,
     Status,
 )
@@ -65,7 +67,20 @@ BODIES = {
         visit=st.none() | TEXTS,
         who=st.none() | TEXTS,
     ),
-    "reading": st.builds(Reading, workload=TEXTS, label=TEXTS, score=FLOATS),
+    "reading": st.builds(
+        Reading,
+        workload=TEXTS,
+        label=TEXTS,
+        score=FLOATS,
+        threshold=st.none() | FLOATS,
+        part=st.none() | COUNTS,
+        reason=TEXTS,
+        sizes=st.dictionaries(values=FLOATS, **BY_TEXT),
+        took_ms=st.none() | FLOATS,
+        shift=st.none() | TEXTS,
+        verdict=st.sampled_from([None, "good", "defect"]),
+        evidence=st.none() | DIGESTS,
+    ),
     "score": st.builds(Score, workload=TEXTS, label=TEXTS, score=FLOATS, threshold=FLOATS),
     "sensor": st.builds(
         Sensor,
@@ -76,7 +91,17 @@ BODIES = {
         lasted_s=FLOATS,
     ),
     "status": st.builds(Status, state=st.sampled_from(["online", "stopped", "offline"])),
-    "command": st.builds(Command, name=NAMES, ids=st.lists(TEXTS, max_size=4)),
+    "command": st.builds(
+        Command,
+        name=NAMES,
+        ids=st.lists(TEXTS, max_size=4),
+        reviews=st.lists(
+            st.builds(
+                Review, pipeline=NAMES, part=COUNTS, verdict=st.sampled_from(["good", "defect"])
+            ),
+            max_size=2,
+        ),
+    ),
     "evidence": st.builds(
         Evidence,
         sha256=DIGESTS,
@@ -105,6 +130,7 @@ BODIES = {
                 sensor=st.none() | TEXTS,
                 bundle_refused=st.none() | TEXTS,
                 evidence_lost=COUNTS,
+                shifts=st.lists(st.builds(Shift, began=TEXTS, passed=COUNTS), max_size=2),
             ),
             **BY_TEXT,
         ),
