@@ -1,0 +1,45 @@
+"""A GPIO chip of files, for processes that import the gpiod of tests/fake_gpio."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from pathlib import Path
+
+FAKES = Path(__file__).resolve().parent / "fake_gpio"
+
+
+class FakeChip:
+    """Lines 0 to 7 of `/dev/gpiochip0`, for this process and those it starts."""
+
+    path = "/dev/gpiochip0"
+
+    def __init__(self, folder, monkeypatch):
+        self._folder = folder / "gpiochip0"
+        self._folder.mkdir()
+        for number in range(8):
+            os.mkfifo(self._folder / f"{number}.edges")
+        monkeypatch.setenv("FAKE_GPIO", str(folder))
+        monkeypatch.setenv("PYTHONPATH", str(FAKES))
+        monkeypatch.syspath_prepend(str(FAKES))
+
+    def edge(self, number=0, *, t_ns=None):
+        """An edge now, or at that time; its time."""
+        t_ns = time.monotonic_ns() if t_ns is None else t_ns
+        fd = os.open(self._folder / f"{number}.edges", os.O_RDWR | os.O_NONBLOCK)
+        os.write(fd, f"{t_ns}\n".encode())
+        os.close(fd)
+        return t_ns
+
+    def log(self, number=1):
+        """(time in ns, level) of every change of an output."""
+        file = self._folder / f"{number}.log"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [(int(t_ns), int(level)) for t_ns, level in map(str.split, lines)]
+
+    def pulses(self, number=1):
+        """(from, to) in ns of every stretch at level 1."""
+        log = self.log(number)
+        assert not log or log[-1][1] == 0
+        return [(a, b) for (a, is_on), (b, _) in itertools.pairwise(log) if is_on]
