@@ -13,6 +13,7 @@ from contract.spec import OperatingPoint
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+LEARNED = "learned.npz"
 _UNSEALED = "0" * 64
 
 
@@ -47,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         data: where the training data came from and a digest of it.
         commit: of the code that made it; `unknown` outside a repository.
         versions: of the tools that made it.
+        learned_sha256: of `learned.npz`, what was learned beside the models; empty: nothing was.
         manifest_sha256: of this very file, with these 64 digits as zeros; `encode` fills it in.
     """
 
@@ -65,12 +67,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commit: str
     licence: str
     versions: dict[str, str]
+    learned_sha256: str = ""
     manifest_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] = _UNSEALED
 
     def model_id(self, engine: str) -> str:
         """Twelve hex digits that name the models of one engine: what a profile is bound to."""
         models = [self.stages[stage][engine].sha256 for stage in sorted(self.stages)]
-        text = " ".join((self.workload, str(self.revision), *models))
+        learned = [self.learned_sha256] if self.learned_sha256 else []
+        text = " ".join((self.workload, str(self.revision), *models, *learned))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -48,7 +48,11 @@ def measure(bundle: Bundle, *, seconds: float) -> dict[str, Any]:
     workload = bundle.workload
     window = workload.input.example(seed=0)
     memory = ProfileMemory(
-        workload, bundle.model_id, bundle.manifest.operating_point, learn_windows=4
+        workload,
+        bundle.model_id,
+        bundle.manifest.operating_point,
+        learn_windows=4,
+        given=bundle.learned,
     )
     pipeline = Pipeline(workload, bundle.engines, memory)
     for seed in range(_WARM_UP):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from contract import npz, workloads
 from contract.fold import fold
-from contract.manifest import GOLDEN, Manifest
+from contract.manifest import GOLDEN, LEARNED, Manifest
 from contract.spec import (
     Array,
     Detections,
@@ -30,6 +30,7 @@ from edge.pipeline import run_rows
 from edge.profile import ProfileMemory
 
 _MAX_GOLDEN_BYTES = 96 << 20  # unpacked
+_MAX_LEARNED_BYTES = 256 << 20
 _PREPROCESS_TOLERANCE = 1e-3  # Fourier transforms differ in the last digits between processors
 # Mean over all pixels, of 255: OpenCV rounds places to 1/32 pixel, so a last digit that differs in
 # the box of a face moves single pixels by hundredths and more. Another way to prepare a picture
@@ -54,6 +55,7 @@ class Bundle:
         engines: a loaded engine per stage with a model.
         model_id: names the models in use.
         window_s: how long a window takes on this device, seconds; 0 before it was tried.
+        learned: arrays by name that its models are judged with, learned where they were made.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Bundle:
     engines: Mapping[str, Engine]
     model_id: str
     window_s: float = 0.0
+    learned: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path, engine: str | None = None) -> Bundle:
@@ -92,7 +95,10 @@ class Bundle:
                 f"{files.path}: {workload.name} has no stage {unknown[0]!r} with a model"
             )
         model_id = files.manifest.model_id(engine)
-        bundle = cls(files.path, files.manifest, workload, engine, loaded, model_id)
+        learned = _learned(files)
+        bundle = cls(
+            files.path, files.manifest, workload, engine, loaded, model_id, learned=learned
+        )
         try:
             golden = npz.loads(files.raw[GOLDEN], max_bytes=_MAX_GOLDEN_BYTES)
             return replace(bundle, window_s=bundle.reproduce(golden))
@@ -168,7 +174,9 @@ class Bundle:
     def _judge(self, found: Sequence[Detections]) -> None:
         """The operating point must be one that the workload can judge by."""
         point = self.manifest.operating_point
-        memory = ProfileMemory(self.workload, self.model_id, point, learn_windows=len(found))
+        memory = ProfileMemory(
+            self.workload, self.model_id, point, learn_windows=len(found), given=self.learned
+        )
         try:
             for one in found:
                 if memory.profile is None:
@@ -184,6 +192,19 @@ class Bundle:
             ) from None
         if not all(np.isfinite(d.score) for one in judged for d in one):
             raise BundleError(f"{self.path}: judges its golden windows to be NaN or infinity")
+
+
+def _learned(files: Files) -> dict[str, Array]:
+    if LEARNED not in files.raw:
+        return {}
+    try:
+        arrays = npz.loads(files.raw[LEARNED], max_bytes=_MAX_LEARNED_BYTES)
+    except ValueError as error:
+        raise BundleError(f"{files.path / LEARNED}: {error}; fix: export again") from None
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or np.isnan(array).any():
+            raise BundleError(f"{files.path / LEARNED}: {name!r} holds no numbers, or NaN")
+    return arrays
 
 
 def _load(files: Files, stage: Stage, engine: str) -> Engine:

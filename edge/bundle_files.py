@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from contract.manifest import FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, ModelFile, decode
+from contract.manifest import FORMAT_VERSION, GOLDEN, LEARNED, MANIFEST, Manifest, decode
 from edge.errors import BundleError
 
 MAX_BYTES = {MANIFEST: 1 << 20, GOLDEN: 64 << 20}
@@ -58,8 +58,11 @@ def read(path: Path) -> Files:
             f"{FORMAT_VERSION}; fix: vedette export RUN --out {path}"
         )
     models = [model for stage in manifest.stages.values() for model in stage.values()]
-    _check_names(folder, models)
-    for name, sha256 in ((GOLDEN, manifest.golden_sha256), *((m.file, m.sha256) for m in models)):
+    hashed = [(GOLDEN, manifest.golden_sha256), *((m.file, m.sha256) for m in models)]
+    if manifest.learned_sha256:
+        hashed.append((LEARNED, manifest.learned_sha256))
+    _check_names(folder, [name for name, _ in hashed])
+    for name, sha256 in hashed:
         raw[name] = _read(folder, name)
         actual = hashlib.sha256(raw[name]).hexdigest()
         if actual != sha256:
@@ -70,9 +73,9 @@ def read(path: Path) -> Files:
     return Files(folder, manifest, raw)
 
 
-def _check_names(folder: Path, models: list[ModelFile]) -> None:
+def _check_names(folder: Path, hashed: list[str]) -> None:
     """Names that stay in the directory, differ on any file system, and are all there is in it."""
-    names = [MANIFEST, GOLDEN, *(model.file for model in models)]
+    names = [MANIFEST, *hashed]
     for name in names:
         if not _NAME.fullmatch(name):
             raise BundleError(f"{folder}: bad file name {name!r} in the manifest")

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ class ProfileMemory:
         learn_windows: int,
         path: Path | None = None,
         enrolled: Enrolled | None = None,
+        given: Mapping[str, Array] | None = None,
     ) -> None:
         """Reads `path` back where it exists; that of another model is put aside until it is back.
 
@@ -52,6 +53,7 @@ class ProfileMemory:
             learn_windows: how many windows to learn from.
             path: the `.npz` file; None: kept in memory only.
             enrolled: the people who are, of a workload that enrols instead of learning.
+            given: what the bundle brings, of a workload whose models are judged with more.
         """
         self.profile: Profile | None = None
         self.follower: Follower | None = None
@@ -67,7 +69,7 @@ class ProfileMemory:
         self._retry_s = 0.0
         self._follow_s = time.monotonic() + _FOLLOWED_S
         if workload.learn is None:
-            self._set({} if enrolled is None else enrolled.arrays, windows=0)
+            self._set(dict(given or {}) if enrolled is None else enrolled.arrays, windows=0)
         elif path is not None:
             try:
                 self._find(path)

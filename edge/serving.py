@@ -156,6 +156,7 @@ class Serving:
             learn_windows=self._config.learn_windows or workload.learn_windows,
             path=self._profile,
             enrolled=enrolled(self._config, self.bundle, base=self._base),
+            given=self.bundle.learned,
         )
 
 

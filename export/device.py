@@ -50,6 +50,7 @@ def watch(bundle: Bundle, recording: Recording) -> Watched:
         bundle.manifest.operating_point,
         learn_windows=sum(1 + len(recording.between(i)) for i in range(recording.learn_windows))
         + len(recording.learned_after()),
+        given=bundle.learned,
     )
     pipeline = Pipeline(bundle.workload, bundle.engines, memory)
     times: list[int] = []
