@@ -1,0 +1,92 @@
+"""A picture of any size as squares of one size, at its own resolution, and the squares' maps as one.
+
+The squares overlap, so that what lies at the edge of one lies inside another; where they do, the
+mean counts. Places of a map lie `STEP` pixels apart.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from contract.spec import Array, Floats
+
+SIDE = 256  # pixels of a square
+STEP = 8  # pixels from one place of a map to the next
+_OVERLAP = 64  # pixels, at least
+
+
+class Layout(NamedTuple):
+    """Where the squares of a picture lie.
+
+    Attributes:
+        rows: of the map that covers the picture.
+        columns: likewise.
+        down: first map row of each row of squares.
+        across: first map column of each column of squares.
+    """
+
+    rows: int
+    columns: int
+    down: tuple[int, ...]
+    across: tuple[int, ...]
+
+
+def layout(height: int, width: int) -> Layout:
+    """Squares over a picture of (height, width) pixels, the last ones at its far edges."""
+    rows, columns = (max(-(-pixels // STEP), SIDE // STEP) for pixels in (height, width))
+    return Layout(-(-height // STEP), -(-width // STEP), _starts(rows), _starts(columns))
+
+
+def cut(picture: Array) -> Floats:
+    """(squares, 256, 256, 3) float32: row after row; beyond its edges the picture is mirrored.
+
+    Args:
+        picture: (height, width, 3).
+    """
+    height, width = picture.shape[:2]
+    lies = layout(height, width)
+    down = _mirrored((lies.down[-1] * STEP) + SIDE, height)
+    across = _mirrored((lies.across[-1] * STEP) + SIDE, width)
+    made = np.empty((len(lies.down) * len(lies.across), SIDE, SIDE, 3), np.float32)
+    for i, (top, left) in enumerate((t, s) for t in lies.down for s in lies.across):
+        rows = down[top * STEP : top * STEP + SIDE]
+        columns = across[left * STEP : left * STEP + SIDE]
+        made[i] = picture[rows[:, None], columns]
+    return made
+
+
+def joined(maps: Floats, lies: Layout) -> Floats:
+    """(rows, columns, d) float32: what the network says of every place of the picture.
+
+    Args:
+        maps: (squares, 32, 32, d), as `cut` orders them.
+        lies: of the picture.
+    """
+    side = SIDE // STEP
+    shape = (lies.down[-1] + side, lies.across[-1] + side)
+    total = np.zeros((*shape, maps.shape[-1]), np.float32)
+    times = np.zeros((*shape, 1), np.float32)
+    places = [(top, left) for top in lies.down for left in lies.across]
+    for (top, left), one in zip(places, maps, strict=True):
+        total[top : top + side, left : left + side] += one
+        times[top : top + side, left : left + side] += 1
+    found: Floats = (total / times)[: lies.rows, : lies.columns]
+    return found
+
+
+def _starts(places: int) -> tuple[int, ...]:
+    """First places of squares along one side, evenly."""
+    side, overlap = SIDE // STEP, _OVERLAP // STEP
+    beyond = places - side
+    count = -(-beyond // (side - overlap)) + 1
+    return tuple(round(beyond * i / max(count - 1, 1)) for i in range(count))
+
+
+def _mirrored(needed: int, length: int) -> Array:
+    """(needed,) numbers of the pixels along one side, back and forth beyond its end."""
+    if length == 1:
+        return np.zeros(needed, np.intp)
+    there = np.arange(needed) % (2 * length - 2)
+    return np.minimum(there, 2 * length - 2 - there)
