@@ -11,10 +11,12 @@ import numpy as np
 
 from contract import evidence
 from contract.evidence import EvidenceFile
+from contract.inspection import PASS, REJECT, Part
 from contract.machine import Explanation, Machine
-from contract.messages import Address, Alert, Body
+from contract.messages import Address, Alert, Body, Reading
 from contract.shelf import Shelf
 from contract.spec import Detections, Window
+from edge import heat
 from edge.crops import Crops
 from edge.serving import Serving
 
@@ -29,7 +31,8 @@ class Recorder:
     Nothing that goes wrong here holds an alert back: it goes out without, and is counted.
 
     Attributes:
-        lost: alerts raised without words or evidence, though they could have had them.
+        lost: alerts raised, and parts rejected or sent to a person, without words or evidence,
+            though they could have had them.
     """
 
     def __init__(self, machine: Machine, address: Address, shelf: Shelf) -> None:
@@ -46,23 +49,26 @@ class Recorder:
         self._address = address
         self._shelf = shelf
         self._crops = Crops()
+        self._part: Part | None = None
 
     def see(self, found: Detections, window: Window) -> None:
-        """Keep the best look at each person, for when something is said of them.
+        """Keep the best look at each person, for when something is said of them; and the part.
 
         Args:
             found: in `window`.
             window: as the sensor gave it.
         """
         self._crops.see(found, window)
+        self._part = next((one for one in found if isinstance(one, Part)), None)
 
     def __call__(
         self, bodies: Sequence[Body], window: Window, serving: Serving, t_s: float
     ) -> list[Body]:
         """The same messages; where an alert is raised, with words, severity and evidence.
 
-        Where a person is on a visit the evidence is the best look at their face so far; where the
-        workload can explain itself, the raw window.
+        Where a person is on a visit the evidence is the best look at their face so far; of a part
+        that does not pass its picture with the heat map, with its reading too; where the workload
+        can explain itself, the raw window.
 
         The evidence is on the disk when this returns.
 
@@ -72,6 +78,8 @@ class Recorder:
             serving: knows workload, healthy windows and trends.
             t_s: the window's time in the trend.
         """
+        if self._part is not None:
+            return self._of_part(self._part, bodies, window, serving)
         raised = [body for body in bodies if isinstance(body, Alert) and body.state == "raised"]
         if not raised:
             return list(bodies)
@@ -102,6 +110,25 @@ class Recorder:
         except Exception:
             log.exception("%s: an alert goes without words", self._address.pipeline)
             return None
+
+    def _of_part(
+        self, part: Part, bodies: Sequence[Body], window: Window, serving: Serving
+    ) -> list[Body]:
+        about = [body for body in bodies if _is_about_reject(body)]
+        if part.label == PASS or not about or window.data.size == 0:
+            return list(bodies)
+        try:
+            picture = heat.jpeg(window, part)
+        except ModuleNotFoundError as error:
+            self._log(f"{error.name} is not installed")
+            picture = None
+        made = picture and replace(self._evidence(window, serving), picture=picture)
+        digest = self._keep(made) if made else None
+        self.lost += digest is None
+        return [
+            msgspec.structs.replace(body, evidence=digest) if body in about else body
+            for body in bodies
+        ]
 
     def _pictured(self, body: Body, window: Window, serving: Serving) -> Body:
         if not isinstance(body, Alert) or body.state != "raised" or body.visit is None:
@@ -145,6 +172,13 @@ class Recorder:
         if why != self._why:  # once, not with every alert while a disk is full; all are counted
             log.error("%s: alerts go without evidence: %s", self._address.pipeline, why)
         self._why = why
+
+
+def _is_about_reject(body: Body) -> bool:
+    """Whether a message is about a part that did not pass."""
+    if isinstance(body, Alert):
+        return body.state == "raised" and body.label == REJECT
+    return isinstance(body, Reading) and body.label != PASS
 
 
 def _told(
