@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,9 @@ from contract.tls import is_loopback
 from edge import sources
 from edge.errors import ConfigError
 from edge.gates import Limits
+from edge.rejector import RejectorConfig
+from edge.shift import ShiftConfig
+from edge.trigger import ImageTrigger, TriggerConfig
 
 if TYPE_CHECKING:
     from edge.sources import SourceConfig as AnyConfig
@@ -79,6 +82,9 @@ class PipelineConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sensor_alert_s: Annotated[float, Meta(gt=0.0, le=86_400.0)] = 30.0
     gate: Limits = Limits()
     machine: Machine = Machine()
+    trigger: TriggerConfig | None = None
+    rejector: RejectorConfig | None = None
+    shift: ShiftConfig = ShiftConfig()
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -110,13 +116,39 @@ def read(path: Path) -> DeviceConfig:
     for key, name in names:
         if why := check_name(name):
             raise ConfigError(f"{path}: {key} = {name!r}: {why}")
-    if why := _tls_trouble(config.mqtt, config.device.name):
-        raise ConfigError(f"{path}: {why}")
+    lines = [(f"pipeline[{i}].", _line_trouble(p)) for i, p in enumerate(config.pipeline)]
+    for table, why in (*lines, ("", _tls_trouble(config.mqtt, config.device.name))):
+        if why:
+            raise ConfigError(f"{path}: {table}{why}")
     pipelines = [name for _, name in names[2:]]
     for name in pipelines:
         if pipelines.count(name) > 1:
             raise ConfigError(f"{path}: two pipelines are called {name!r}; each needs its own name")
     return config
+
+
+def _line_trouble(pipeline: PipelineConfig) -> str | None:
+    """Why trigger, rejector and source do not go together, or None if they do."""
+    source, trigger, rejector = pipeline.source, pipeline.trigger, pipeline.rejector
+    if trigger is None:
+        return (
+            "rejector: no part to reject without a trigger; fix: [pipeline.trigger]"
+            if rejector
+            else None
+        )
+    if source.window_s:
+        return "trigger: the source gives no pictures; fix: leave it out, or take a camera"
+    if rejector is None:
+        return None
+    is_seen = isinstance(trigger, ImageTrigger) and not trigger.delay_ms  # that is the picture
+    needed_ms = 0.0 if is_seen else trigger.delay_ms + 1e3 * source.hop_s
+    if needed_ms >= rejector.deadline_ms:
+        return (
+            f"rejector.deadline_ms = {rejector.deadline_ms:g}: the picture alone may come "
+            f"{needed_ms:g} ms after the trigger (trigger.delay_ms and source.hop_s); "
+            "fix: hop_s of one period of the camera, such as 0.03, or a later deadline"
+        )
+    return None
 
 
 def _tls_trouble(mqtt: Mqtt, device: str) -> str | None:
@@ -159,6 +191,11 @@ def _known_keys(key: str, value: Any) -> list[str]:
     if key.endswith("source") and isinstance(value, dict):
         of_type = [c for c in sources.configs() if c.__struct_config__.tag == value.get("type")]
         return ["type", *(f for c in of_type for f in c.__struct_fields__)]
+    if key.endswith("trigger") and isinstance(value, dict):
+        of_kind = [
+            c for c in get_args(TriggerConfig) if c.__struct_config__.tag == value.get("kind")
+        ]
+        return ["kind", *(f for c in of_kind for f in c.__struct_fields__)]
     name = re.sub(r"\[.*?\]|\W", "", key)
     structs = {
         "device": Device,
@@ -167,6 +204,8 @@ def _known_keys(key: str, value: Any) -> list[str]:
         "pipelinegate": Limits,
         "pipelinemachine": Machine,
         "pipelinemachinebearings": Bearing,
+        "pipelinerejector": RejectorConfig,
+        "pipelineshift": ShiftConfig,
         "": DeviceConfig,
     }
     return list(structs.get(name, DeviceConfig).__struct_fields__)

@@ -17,6 +17,8 @@ import msgspec
 
 from edge.errors import SourceError
 from edge.lines_child import Wiring
+from edge.rejector import RejectorConfig
+from edge.trigger import ImageTrigger, TriggerConfig
 
 _ROOT = Path(__file__).resolve().parents[1]
 _START_S = 20.0  # a small board takes seconds
@@ -45,6 +47,14 @@ class Lines(Protocol):
 
     def close(self) -> None:
         """Nothing passes any more. Called from another thread."""
+
+
+def of(trigger: TriggerConfig | None, rejector: RejectorConfig | None) -> Lines | None:
+    """The lines of a pipeline, not open yet; None: it has no trigger."""
+    if trigger is None:
+        return None
+    wired = None if isinstance(trigger, ImageTrigger) else trigger
+    return Unwired() if wired is None and rejector is None else Wired(Wiring(wired, rejector))
 
 
 class Unwired:

@@ -27,6 +27,7 @@ from contract.messages import (
     Encoded,
     MessageError,
     OutboxHealth,
+    Review,
     Status,
 )
 from contract.tls import expiry_warning
@@ -69,6 +70,7 @@ class Publisher:
         clock: Clock,
         *,
         read_evidence: Callable[[str], bytes | None] = lambda _: None,
+        review: Callable[[Review], None] = lambda _: None,
     ) -> None:
         """Reads password, key and certificates now, so that a bad one is known at the start.
 
@@ -78,6 +80,7 @@ class Publisher:
             outbox: what is to be sent.
             clock: stamps the status.
             read_evidence: bytes of a file by their SHA-256; None: not there.
+            review: takes what a person says of a part.
 
         Raises:
             ConfigError: one of them cannot be used.
@@ -96,6 +99,7 @@ class Publisher:
         self._acknowledged: list[str] = []
         self._in_flight = InFlight(resend_s=config.resend_s)
         self._answers = Answers(read_evidence)
+        self._review = review
         self._id_of: dict[int, str] = {}  # by packet number, until the broker has answered
         self._newest = 0  # the highest number sent
         self._announced: set[int] = set()  # sent once beside the books
@@ -344,6 +348,9 @@ class Publisher:
                 self._acknowledged += ids
             case Command(name="evidence", ids=ids):
                 self._answers.ask(ids)
+            case Command(name="review", reviews=reviews):
+                for said in reviews:
+                    self._review(said)
 
     def _on_publish(
         self,

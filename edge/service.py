@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from contract import messages
-from contract.messages import PRECIOUS_KINDS, Address, Encoded, Health
+from contract.messages import PRECIOUS_KINDS, Address, Encoded, Health, Review
 from contract.shelf import Shelf
 from edge import health, proof
 from edge.activate import open_or_previous
@@ -64,7 +64,9 @@ class Service:
             spare_bytes=_SPARE_BYTES,
         )
         self._publisher = Publisher(
-            config.mqtt, device.name, self._queue, self._clock, read_evidence=shelf.get
+            *(config.mqtt, device.name, self._queue, self._clock),
+            read_evidence=shelf.get,
+            review=self.review,
         )
         self._address = Address(config.mqtt.prefix, device.name)
         addresses = {
@@ -135,6 +137,14 @@ class Service:
             if message.kind in PRECIOUS_KINDS:
                 log.info("%s %s %s as %d", message.kind, message.id, where, message.seq)
         self._publisher.wake()
+
+    def review(self, said: Review) -> None:
+        """What a person says of a part. Called from the publisher's thread."""
+        for watcher in self._watchers:
+            if watcher.name == said.pipeline:
+                watcher.review(said)
+                return
+        log.warning("no pipeline %r here to review a part of", said.pipeline)
 
     def report_health(self) -> None:
         """Put a health message into the queue."""

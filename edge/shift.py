@@ -125,7 +125,7 @@ class Shifts:
 
     def states(self) -> dict[str, bytes]:
         """What a restart must not forget, by name; what has not changed is left out."""
-        changed = {"shifts": msgspec.json.encode(self.latest)}
+        changed = {"shifts": msgspec.json.encode(self.latest)} if self.latest else {}
         if self._has_told:
             changed["told"] = msgspec.json.encode(self._told)
         self._has_told = False

@@ -8,19 +8,25 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from contract import messages
-from contract.messages import Address, Alert, Body, Encoded, PipelineHealth, Score
+from contract.messages import Address, Alert, Body, Encoded, PipelineHealth, Reading, Review, Score
 from contract.spec import Detections, ImageSpec, Window
-from edge import engines, gates, sources
+from edge import engines, gates, lines, sources
+from edge.behind import Behind
 from edge.clock import Clock
 from edge.config import PipelineConfig
 from edge.errors import EngineError, OutputError, SourceError
 from edge.gates.rate import RateGate
 from edge.recorder import Recorder
 from edge.serving import Serving
+from edge.shift import Shifts
+from edge.trigger_pictures import Triggered
 from edge.trouble import SourceTime, Trouble
 
 log = logging.getLogger(__name__)
@@ -105,6 +111,10 @@ class Watcher:
             else None
         )
         self._source: sources.Source | None = None
+        self._lines = lines.of(config.trigger, config.rejector)
+        self._behind: Behind | None = None  # while a line runs
+        self._shifts = Shifts(config.shift)
+        self._telling = threading.Lock()  # parts and what people say of them come by two threads
         self._next_seq = 0
         self._closed = threading.Event()
         self._progress_s = self._rated_s = time.monotonic()
@@ -117,6 +127,7 @@ class Watcher:
             self._serving.policy.resume(state)
         if (state := stored(self._sensor_name)) is not None:
             self._trouble.resume(state)
+        self._shifts.resume(lambda name: stored(f"{self.name}.{name}"))
 
     def run(self) -> None:
         """Watch until the source ends or `close` is called; reopen a failed sensor with backoff.
@@ -126,9 +137,21 @@ class Watcher:
             BundleError: after it failed every bundle was refused.
         """
         try:
-            self._watch_for_ever()
+            if self._lines is None:
+                self._watch_for_ever()
+            else:
+                self._watch_line(self._lines)
         finally:
             self._serving.pipeline.memory.save()  # what only time has taught it
+
+    def _watch_line(self, line: lines.Lines) -> None:
+        """What is told of a part waits for the disk in a thread of its own, the next part not."""
+        self._behind = Behind(self.name)
+        try:
+            self._watch_for_ever()
+        finally:
+            line.close()
+            self._behind.close()
 
     def _watch_for_ever(self) -> None:
         pause_s = 1.0
@@ -154,8 +177,21 @@ class Watcher:
     def close(self) -> None:
         """End `run` soon. Called from another thread."""
         self._closed.set()
+        if self._lines is not None:
+            self._lines.close()
         if self._source is not None:
             self._source.close()
+
+    def review(self, said: Review) -> None:
+        """What a person says of one of our parts. Called from another thread."""
+        with self._telling:
+            workload = self._serving.bundle.workload.name
+            reading = self._shifts.review(said.part, said.verdict, workload=workload)
+            if reading is None:
+                log.warning("%s: no verdict is due on part %d", self.name, said.part)
+                return
+            encoded = messages.encode(reading, self._address, self._clock.stamp())
+            self._send(encoded, states=self._shift_states())
 
     def is_stalled(self) -> bool:
         """Whether no window has come through for more than two hops."""
@@ -189,53 +225,133 @@ class Watcher:
             sensor=self._trouble.reason,
             bundle_refused=self._serving.refused,
             evidence_lost=self._recorder.lost,
+            shifts=self._shifts.latest,
         )
 
     def _watch(self) -> None:
         """The device's whole work."""
-        self._source = sources.open_source(self._config.source, name=self.name, base=self._base)
+        self._source = source = self._open()
         if self._closed.is_set():  # it may have come between
-            self._source.close()
+            source.close()
         self._next_seq = 0
         gate = gates.open_gate(self._serving.bundle.workload.input, self._config.gate)
-        for window in self._source.windows():
-            if not self._is_believed(window, gate):
+        for window in source.windows():
+            if isinstance(source, Triggered):
+                self._sort(source, window, gate)
                 continue
-            try:
-                found = self._serving(window)
-            except OutputError as error:
-                log.debug("%s: %s", self.name, error)
-                self.dropped["output_not_finite"] += 1
-                continue
-            self._follow(found)
-            self._recorder.see(found, window)
-            if bodies := self._serving.policy.update(found, window.t_ns):
-                self._tell(bodies, window)
-            self._score(found, window)
-            self.windows += 1
-            self.state = "learning" if self._serving.pipeline.memory.profile is None else "watching"
+            found, why = self._judged(window, self._refusal(window, gate))
+            if why is None:
+                self._note_down(found, window)
+                self._say(found, window, self._now_s)
 
-    def _is_believed(self, window: Window, gate: gates.Gate) -> bool:
-        """Ask the gates; a sensor in trouble has its own alert."""
+    def _open(self) -> sources.Source:
+        """The sensor; of a line one that gives a window a part."""
+        config = self._config
+        if self._lines is not None:
+            self._lines.open()
+        source = sources.open_source(config.source, name=self.name, base=self._base)
+        if self._lines is None or config.trigger is None:
+            return source
+        return Triggered(
+            source,
+            config.trigger,
+            self._lines,
+            name=self.name,
+            deadline_ms=None if config.rejector is None else config.rejector.deadline_ms,
+            is_live=hasattr(config.source, "stall_s"),
+            alive=self._alive,
+        )
+
+    def _sort(self, line: Triggered, window: Window, gate: gates.Gate) -> None:
+        """Decide a part, have the rejector told, and only then tell anybody else.
+
+        The rejector's deadline comes before the commit: a part that passed although nothing of it
+        was stored, because power failed in between, is worth less than a gate that moves when a
+        card is done with writing. Whatever goes wrong before is a reject.
+        """
+        assert self._behind is not None
+        why = self._refusal(window, gate, line)
+        try:
+            found, why = self._judged(window, why)
+        except EngineError as error:
+            log.error("%s: %s", self.name, error)  # noqa: TRY400 no bug, so no traceback
+            self.dropped["inference_failed"] += 1
+            self._tell_part(line.settle((), "inference failed"), window)
+            self._behind.finish()  # the policy is exchanged
+            self._serving.recover(error)
+            return
+        is_learning = self._serving.pipeline.memory.profile is None
+        settled = line.settle(found, why or ("still learning" if is_learning else None))
+        if why is None:
+            self._note_down(found, window)
+        self._tell_part(settled, window)
+
+    def _tell_part(self, settled: tuple[Detections, float], window: Window) -> None:
+        assert self._behind is not None
+        found, took_ms = settled
+        self._behind(partial(self._say, found, window, self._now_s, took_ms=took_ms))
+
+    def _judged(self, window: Window, why: str | None) -> tuple[Detections, str | None]:
+        """What is found in a window, and why it was not judged.
+
+        Args:
+            window: as the sensor gave it.
+            why: it must not be.
+        """
+        if why is not None:
+            return (), why
+        try:
+            found = self._serving(window)
+        except OutputError as error:
+            log.debug("%s: %s", self.name, error)
+            self.dropped["output_not_finite"] += 1
+            return (), "output_not_finite"
+        return found, None
+
+    def _note_down(self, found: Detections, window: Window) -> None:
+        """A window that was judged or learned from."""
+        self._follow(found)
+        self._score(found, window)
+        self.windows += 1
+        self.state = "learning" if self._serving.pipeline.memory.profile is None else "watching"
+
+    def _say(
+        self, found: Detections, window: Window, now_s: float, *, took_ms: float | None = None
+    ) -> None:
+        """What is to be told of a window, stored."""
+        self._recorder.see(found, window)
+        if bodies := self._serving.policy.update(found, window.t_ns):
+            self._tell(bodies, window, now_s, took_ms)
+
+    def _alive(self) -> None:
+        """The line is ready, though no part comes."""
+        self._progress_s = time.monotonic()
+
+    def _refusal(self, window: Window, *asked: gates.Gate) -> str | None:
+        """Why a window is not judged: ask the gates, the last first.
+
+        A sensor in trouble has its own alert.
+        """
         before_s, now_s = self._progress_s, time.monotonic()
         self._progress_s = now_s
         # a camera passes over pictures on purpose
         if 0 < self._next_seq < window.seq and not self._is_camera:
             self._miss(window.seq - self._next_seq, now_s)
         self._next_seq = window.seq + 1
-        reason = gate.refuse(window)
+        reason = next(filter(None, (gate.refuse(window) for gate in reversed(asked))), None)
         hop_s = self._config.source.hop_s
         if self._rate and not reason:
             reason = self._rate.refuse(window.t_ns / 1e9, now_s, max_gap_s=_GAP_HOPS * hop_s)
         if reason:
             self.dropped[reason] += 1
-        may_be_late = self._is_camera and self._is_real_time
+        # parts come when they come
+        may_be_late = self._is_camera and self._is_real_time and self._lines is None
         is_late = may_be_late and now_s - before_s > _GAP_HOPS * hop_s
         # a slow camera is still better than none: its pictures are judged
         trouble = reason or ("rate_drop" if is_late else None)
         self._now_s = self._time.at(now_s, window.t_ns / 1e9)
         self._note(self._now_s, trouble, window)
-        return reason is None
+        return reason
 
     def _miss(self, windows: int, now_s: float) -> None:
         """Samples were lost before they could become windows."""
@@ -266,16 +382,33 @@ class Watcher:
         states = {self._sensor_name: self._trouble.state()}
         self._send(messages.encode(body, self._address, stamp), states=states)
 
-    def _tell(self, bodies: Sequence[Body], window: Window) -> None:
+    def _tell(
+        self, bodies: Sequence[Body], window: Window, now_s: float, took_ms: float | None
+    ) -> None:
         """Messages and the state that made them are stored together, or neither is."""
-        encoded = [
-            messages.encode(
-                body, self._address, self._clock.stamp(wall_ns=window.wall_ns, window=window.seq)
-            )
-            for body in self._recorder(bodies, window, self._serving, self._now_s)
-        ]
-        self._send(*encoded, states={self.name: self._serving.policy.state()})
+        bodies = self._recorder(bodies, window, self._serving, now_s)
+        with self._telling:
+            encoded = [
+                messages.encode(
+                    self._counted(body, window, took_ms),
+                    self._address,
+                    self._clock.stamp(wall_ns=window.wall_ns, window=window.seq),
+                )
+                for body in bodies
+            ]
+            states = {self.name: self._serving.policy.state(), **self._shift_states()}
+            self._send(*encoded, states=states)
         self.alerts += sum(isinstance(body, Alert) for body in bodies)
+
+    def _counted(self, body: Body, window: Window, took_ms: float | None) -> Body:
+        """A reading of a part with its shift, and how long it took."""
+        if not isinstance(body, Reading):
+            return body
+        told = msgspec.structs.replace(body, took_ms=took_ms)
+        return self._shifts.count(told, window.wall_ns)
+
+    def _shift_states(self) -> dict[str, bytes]:
+        return {f"{self.name}.{name}": state for name, state in self._shifts.states().items()}
 
     def _follow(self, found: Detections) -> None:
         """Each level of urgency has scores of its own."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,14 +12,21 @@ import pytest
 from contract.machine import Machine
 from edge import config, sources
 from edge.gates import Limits
+from edge.rejector import RejectorConfig
+from edge.shift import ShiftConfig
+from edge.trigger import TriggerConfig
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
+TRIGGERS = get_args(TriggerConfig)
 TABLES = {
     "`[device]`": config.Device,
     "`[mqtt]`": config.Mqtt,
     "`[[pipeline]]`": config.PipelineConfig,
     "`[pipeline.gate]`": Limits,
     "`[pipeline.machine]`": Machine,
+    **{f'`[pipeline.trigger]`, `kind = "{c.__struct_config__.tag}"`': c for c in TRIGGERS},
+    "`[pipeline.rejector]`": RejectorConfig,
+    "`[pipeline.shift]`": ShiftConfig,
     **{f'`[pipeline.source]`, `type = "{c.__struct_config__.tag}"`': c for c in sources.configs()},
 }
 
