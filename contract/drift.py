@@ -1,7 +1,7 @@
 """Follow what the pictures of a line look like, and say when they leave what was learned.
 
 A lamp fades, a lens goes soft, a fixture wears: each makes a model miss before anything else tells
-of it. The medians of the last 15 and of the last 60 parts are compared with those of the good parts
+of it. The medians of the last 15, 30 and 60 parts are compared with those of the good parts
 that were learned from; `contract.drift_learn` measures how far they wander when nothing drifts. A
 median of 15 needs 8 parts: one broken picture says nothing, eight in a row do.
 """
@@ -23,10 +23,10 @@ KINDS = (LIGHTING, FOCUS, POSITION, SCORES)
 PREFIX = "drift."
 THRESHOLD = 1.0  # scores are shares of the limits that were measured
 
-FIGURES = ("light", "contrast", "blown", "focus", "right", "down", "rank")
-LAST = (15, 60)  # parts whose median counts: soon, and for small steps
+FIGURES = ("light", "contrast", "focus", "right", "down", "rank")
+LAST = (15, 30, 60)  # parts whose median counts: the fewer the sooner, the more the finer
 _OF = {  # which figures speak of a kind
-    LIGHTING: ("light", "contrast", "blown"),
+    LIGHTING: ("light", "contrast"),
     FOCUS: ("focus",),
     POSITION: ("right", "down"),
     SCORES: ("rank",),
@@ -53,13 +53,13 @@ class Drifted(Detection):
 
 
 def figures(of: Looks, view: Floats) -> Array:
-    """(6,) float64 of one picture, named by `FIGURES` without the last.
+    """(5,) float64 of one picture, named by `FIGURES` without the last.
 
     Args:
         of: the picture's.
         view: (VIEW, VIEW) float32, where the good parts lie.
     """
-    return np.array([of.light, of.contrast, of.blown, of.focus, *shift(of.view, view)])
+    return np.array([of.light, of.contrast, of.focus, *shift(of.view, view)])
 
 
 def ranks(scores: Array, steps: Array) -> Array:
@@ -133,10 +133,12 @@ class Drift:
         farther = shares.argmax(axis=0)
         by_figure = dict(zip(FIGURES, shares.max(axis=0).tolist(), strict=True))
         moved = dict(zip(FIGURES, away[farther, range(len(FIGURES))].tolist(), strict=True))
+        right_px, down_px = moved["right"] * of.width, moved["down"] * of.height
         texts = {
-            LIGHTING: self._light_text(max(_OF[LIGHTING], key=by_figure.__getitem__), moved),
-            FOCUS: _focus_text(moved["focus"]),
-            POSITION: _position_text(moved["right"] * of.width, moved["down"] * of.height),
+            LIGHTING: _light_text(moved, by_figure),
+            FOCUS: f"picture {_word(moved['focus'], 'sharper', 'softer')}: edges "
+            f"{np.exp(moved['focus']):.2f} of what they were when it was learned",
+            POSITION: self._position_text(right_px, down_px),
             SCORES: self._scores_text(LAST[farther[_LOOKS]], moved["rank"]),
         }
         return tuple(
@@ -150,33 +152,30 @@ class Drift:
             for kind in KINDS
         )
 
-    def _light_text(self, name: str, moved: Mapping[str, float]) -> str:
-        if name == "contrast":
-            return f"contrast {np.exp(moved[name]):.2f} of what it was when it was learned"
-        if name == "blown":
-            was = float(self._centre[FIGURES.index(name)])
-            return (
-                f"{was + moved[name]:.1%} of the picture overexposed, {was:.1%} when it was learned"
-            )
-        change = float(np.expm1(moved["light"]))
-        word = "brighter" if change > 0 else "dimmer"
-        return f"light {abs(change):.0%} {word} than when it was learned"
+    def _position_text(self, right_px: float, down_px: float) -> str:
+        followed = dict(zip(FIGURES, np.isfinite(self._limits[0]).tolist(), strict=True))
+        said = []
+        if followed["right"]:
+            said.append(f"{abs(right_px):.0f} px {_word(right_px, 'right', 'left')}")
+        if followed["down"]:
+            said.append(f"{abs(down_px):.0f} px {_word(down_px, 'down', 'up')}")
+        return f"part sits {', '.join(said)} of where it was learned" if said else ""
 
     def _scores_text(self, last: int, moved: float) -> str:
         now, was = float(np.median(self._scores[-last:])), float(np.median(self._steps))
-        word = "risen" if moved > 0 else "fallen"
         return (
-            f"scores of passed parts have {word}: half are above {now:.3g}, "
-            f"above {was:.3g} when it was learned"
+            f"scores of passed parts have {_word(moved, 'risen', 'fallen')}: half are above "
+            f"{now:.3g}, above {was:.3g} when it was learned"
         )
 
 
-def _focus_text(moved: float) -> str:
-    word = "sharper" if moved > 0 else "softer"
-    return f"picture {word}: edges {np.exp(moved):.2f} of what it was when it was learned"
+def _light_text(moved: Mapping[str, float], shares: Mapping[str, float]) -> str:
+    if shares["contrast"] > shares["light"]:
+        return f"contrast {np.exp(moved['contrast']):.2f} of what it was when it was learned"
+    change = float(np.expm1(moved["light"]))
+    word = _word(change, "brighter", "dimmer")
+    return f"light {abs(change):.0%} {word} than when it was learned"
 
 
-def _position_text(right_px: float, down_px: float) -> str:
-    across = f"{abs(right_px):.0f} px {'right' if right_px > 0 else 'left'}"
-    along = f"{abs(down_px):.0f} px {'down' if down_px > 0 else 'up'}"
-    return f"part sits {across}, {along} of where it was learned"
+def _word(number: float, above: str, below: str) -> str:
+    return above if number > 0 else below

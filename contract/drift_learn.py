@@ -13,6 +13,8 @@ from contract.spec import Array, Floats
 
 LEAST_PARTS = 20
 RUNS, RUN_PARTS = 20, 2000  # none of them may hold a message
+_TOP = 2.3  # rank of 99 %: most of the last parts above that is drift, whatever was seen before
+_ENOUGH = 200  # views, evenly over all: their mean hardly changes with more
 _ALIGNED, _FOLDS = 3, 4  # rounds
 LEAST_ITEMS, _MOST_ITEMS = 4, 40
 _PLACE = [FIGURES.index("right"), FIGURES.index("down")]
@@ -22,11 +24,10 @@ _ANYWHERE = REACH / VIEW / 2
 _LEAST = {
     "light": 0.06,
     "contrast": 0.05,
-    "blown": 0.005,
     "focus": 0.02,
     "right": 1 / 512,
     "down": 1 / 512,
-    "rank": 0.1,
+    "rank": 0.25,
 }
 
 
@@ -42,47 +43,61 @@ def learn(
 
     Args:
         looks: of n good parts, at least 20, in the order in which they were taken.
-        scores: (n,) by the model as the device runs it; NaN of a part that was not passed.
+        scores: (n,) by the model as the device runs it; NaN of a part that was not passed, or that
+            the model was learned from. With fewer than 20 scores those are not followed.
         items: of each part, what it was taken of or with; without, each is its own.
 
     Returns:
         By names beginning with `drift.`: `view` (VIEW, VIEW) float32, where the parts lie; `centre`
-        (7,) float64 by `contract.drift.FIGURES`; `limits` (2, 7) float64 by
+        (6,) float64 by `contract.drift.FIGURES`; `limits` (3, 6) float64 by
         `contract.drift.LAST`, infinite where a figure tells nothing of these parts, such as the
         place of parts that lie anyhow; `steps` (101,) float64, quantiles of the scores.
 
     Raises:
-        ValueError: too few parts, or none was passed.
+        ValueError: too few parts.
     """
     n = len(looks)
     if n < LEAST_PARTS:
         raise ValueError(f"{n} good parts are too few to tell drift: at least {LEAST_PARTS}")
-    passed = scores[np.isfinite(scores)].astype(np.float64)
-    if not len(passed):
-        raise ValueError(f"none of {n} good parts was passed: the threshold rejects them all")
-    groups = _groups(n, items)
+    items = range(n) if items is None else items
+    groups = _groups(items)
     views = np.stack([one.view for one in looks])
     view = _aligned(views)
-    steps = np.quantile(passed, np.linspace(0.0, 1.0, STEPS))
-    found = np.stack([figures(one, view) for one in looks])
-    found[:, _PLACE] = _places(views, groups, view)
-    rank = np.where(np.isfinite(scores), ranks(np.nan_to_num(scores), steps), 0.5)
-    rows = np.column_stack([found, rank])
-    wandering = _beyond(n, len(groups)) * _wandering(rows, groups)
-    limits = np.maximum(wandering, [_LEAST[name] for name in FIGURES])
-    for name in ("right", "down"):
-        column = FIGURES.index(name)
-        limits[limits[:, column] >= _ANYWHERE, column] = np.inf
+    rows = np.stack([figures(one, view) for one in looks])
+    rows[:, _PLACE] = _places(views, groups, view)
+    limits = _limits(rows, groups, FIGURES[:-1])
+    limits[:, _PLACE] = np.where(limits[0, _PLACE] < _ANYWHERE, limits[:, _PLACE], np.inf)
+    steps, rank_limits = _of_scores(scores, items)
     return {
         PREFIX + "view": view,
-        PREFIX + "centre": np.median(rows, axis=0),
-        PREFIX + "limits": limits,
+        PREFIX + "centre": np.append(np.median(rows, axis=0), 0.0),
+        PREFIX + "limits": np.column_stack([limits, rank_limits]),
         PREFIX + "steps": steps,
     }
 
 
+def _of_scores(scores: Array, items: Sequence[Hashable]) -> tuple[Array, Array]:
+    """(STEPS,) quantiles of the scores of passed parts, (len(LAST), 1) limits of their ranks."""
+    passed = np.flatnonzero(np.isfinite(scores)).tolist()
+    if len(passed) < LEAST_PARTS:
+        return np.zeros(STEPS), np.full((len(LAST), 1), np.inf)
+    of_passed = scores[passed].astype(np.float64)
+    steps = np.quantile(of_passed, np.linspace(0.0, 1.0, STEPS))
+    groups = _groups([items[k] for k in passed])
+    limits = _limits(ranks(of_passed, steps)[:, None], groups, FIGURES[-1:])
+    return steps, np.minimum(limits, _TOP)
+
+
+def _limits(rows: Array, groups: Sequence[Array], names: Sequence[str]) -> Array:
+    """(len(LAST), d) how far medians of figures go when nothing drifts."""
+    wandering = _beyond(len(rows), len(groups)) * _wandering(rows, groups)
+    limits: Array = np.maximum(wandering, [_LEAST[name] for name in names])
+    return limits
+
+
 def _aligned(views: Floats) -> Floats:
     """(VIEW, VIEW) float32 mean of (n, VIEW, VIEW) views, each moved to where the mean lies."""
+    views = views[:: -(-len(views) // _ENOUGH)]
     mean = np.asarray(views.mean(axis=0), np.float32)
     for _ in range(_ALIGNED):
         shifts = [shift(view, mean) for view in views]
@@ -105,13 +120,14 @@ def _places(views: Floats, groups: Sequence[Array], view: Floats) -> Array:
     return places
 
 
-def _groups(n: int, items: Sequence[Hashable] | None) -> list[Array]:
+def _groups(items: Sequence[Hashable]) -> list[Array]:
     """Indices of the parts of each item, neighbours put together where the items are many.
 
     What was taken soon after each other looks alike: of many single parts a run is drawn.
     """
+    n = len(items)
     by_item: dict[Hashable, list[int]] = {}
-    for row, item in enumerate(range(n) if items is None else items):
+    for row, item in enumerate(items):
         by_item.setdefault(item, []).append(row)
     if len(by_item) < LEAST_ITEMS:
         return np.array_split(np.arange(n), LEAST_ITEMS)
@@ -124,13 +140,15 @@ def _groups(n: int, items: Sequence[Hashable] | None) -> list[Array]:
     ]
 
 
-def _beyond(n: int, items: int) -> float:
-    """How much farther items go in a run than the farthest of those learned from, at least 1.
+def _beyond(n: int, items: int) -> Array:
+    """(len(LAST), 1) how much farther medians go in a run than in what was seen, at least 1.
 
-    A run has more items than were seen; what is normally distributed goes so much farther.
+    A run has more items than were seen, and what is normally distributed goes so much farther. The
+    more items lie in one median, the less it depends on a single one.
     """
     far = [NormalDist().inv_cdf(1.0 - 0.5 / (k + 1.0)) for k in (items, RUN_PARTS * items / n)]
-    return max(far[1] / far[0], 1.0)
+    within = np.maximum(np.array(LAST) * items / n, 1.0)
+    return (1.0 + max(far[1] / far[0] - 1.0, 0.0) / np.sqrt(within))[:, None]
 
 
 def _wandering(rows: Array, groups: Sequence[Array]) -> Array:

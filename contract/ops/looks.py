@@ -11,7 +11,6 @@ from contract.spec import Array, Floats
 
 VIEW = 64  # side of the small copy that positions are measured on
 REACH = VIEW // 4  # as far as a shift can be told, in its pixels
-_BLOWN = 250  # of 255: nothing can be seen in what is brighter
 _DARK = 8.0  # of 255, added before a logarithm: the noise of what is black stays small
 _FINE_PX = 1.0  # sigma that splits fine from coarse detail
 _STEEPEST = 0.05  # of the gradients: edges; most of the others are noise, which no lens blurs
@@ -20,7 +19,7 @@ _HIGH_PASS = VIEW / 16  # sigma
 _CLIP = 3.0  # standard deviations: one bright edge is not the whole picture
 # Between 0, plain correlation, where strong edges hide the place, and 1, phase correlation, where
 # every noise counts as much as an edge.
-_WHITENED = 0.75
+_WHITENED = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +30,6 @@ class Looks:
         light: mean of the brighter half of the pixels, natural log of 0 to 255 plus one; the lamp
             at half is the same step everywhere.
         contrast: the 5th to the 95th percentile of grey, natural log, relative to `light`.
-        blown: share of the pixels that are brighter than 250 of 255.
         focus: how sharp edges are: root mean square of the steepest 5 % of the gradients, relative
             to those of the picture blurred by 1 px, natural log.
         view: (VIEW, VIEW) float32, a small high-passed copy of the whole picture, mean about 0 and
@@ -42,7 +40,6 @@ class Looks:
 
     light: float
     contrast: float
-    blown: float
     focus: float
     view: Floats
     height: int
@@ -64,7 +61,6 @@ def looks(picture: Array) -> Looks:
     return Looks(
         light=light,
         contrast=float(np.log(1.0 + high - low)) - light,
-        blown=float(shares[_BLOWN + 1 :].sum()),
         focus=_focus(grey),
         view=_view(grey),
         height=grey.shape[0],
