@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from gpio_lines import FakeChip
 
+from edge import lines_off
 from edge.errors import SourceError
 from edge.lines import Wired
 from edge.lines_child import Keeper, Wiring
@@ -231,3 +232,22 @@ def test_an_answer_to_sync_comes_after_every_edge_before_it():
     lines.waiting = [5, 6]
     keeper = Keeper(Wiring(GpioTrigger(chip="/dev/c", line=0), None), lines)
     assert keeper.hear("sync", 9, now_ns=10) == [("part", 5), ("part", 6), ("sync", 9)]
+
+
+def test_after_the_service_every_output_of_its_config_is_at_rest(chip, tmp_path):
+    path = tmp_path / "edge.toml"
+    path.write_text(f"""
+[device]
+name = "d"
+[[pipeline]]
+name = "line"
+bundle = "b"
+source = {{ type = "pictures", path = "p", hop_s = 0.05 }}
+trigger = {{ kind = "gpio", chip = "{chip.path}", line = 0 }}
+rejector = {{ chip = "{chip.path}", line = 1, deadline_ms = 100, active_low = true }}
+""")
+    assert lines_off.main(path) == 0
+    assert [level for _, level in chip.log()] == [1]
+    assert is_free(chip)
+    path.write_text(path.read_text().replace("line = 1", "line = 99"))
+    assert lines_off.main(path) == 1

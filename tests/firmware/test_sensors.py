@@ -36,7 +36,7 @@ def analyze(tmp_path):
     folder.mkdir()
 
     def run(drop_in: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        (folder / "sensor.conf").write_text(drop_in)
+        (folder / "sensor.conf").write_text(drop_in.replace("/opt/vedette/bin/python", "/bin/true"))
         return subprocess.run(
             ["systemd-analyze", *arguments, str(copy)],
             capture_output=True,
