@@ -18,7 +18,7 @@ from training.datasets.synthetic.catheters_visible import least_cnr, longest_px
 
 GOLDEN = [
     [117.0, 122.08, 129.35, 131.2],
-    [131.4, 133.92, 131.16, 134.75],
+    [131.4, 133.92, 131.12, 134.75],
     [119.37, 119.67, 117.79, 126.12],
     [104.52, 109.88, 118.31, 121.44],
 ]
@@ -76,7 +76,7 @@ def test_every_defect_stands_out_of_the_noise(defective):
         ratio = np.sort((abs(shot.seen - shot.clean) / sigma)[shot.mask > 0])
         reached = ratio[len(ratio) // 2 :].mean()
         assert reached == pytest.approx(shot.facts.contrast_to_noise, abs=0.01)
-        assert reached > 0.97 * least_cnr(shot.facts.defect_size_px)
+        assert reached > 0.999 * least_cnr(shot.facts.defect_size_px)
 
 
 def test_more_is_asked_for_on_an_edge_than_on_an_even_wall():

@@ -16,6 +16,7 @@ from training.datasets.synthetic.catheters_picture import Setup, draw
 
 _COLUMNS = 4
 _STRIP_PX, _GAP_PX = 22, 4
+_LEVELS = 5
 _CLOSE_PX = 64  # side of the place shown twice as large in a corner
 _OUTLINE = (40, 170, 255)  # blue, green, red
 # sizes of the defects shown, from the smallest that are seen well on paper
@@ -40,7 +41,9 @@ def write(file: Path, setup: Setup) -> None:
     while len(tiles) % _COLUMNS:
         tiles.append(np.full_like(tiles[0], 255))
     rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
-    done, data = cv2.imencode(".png", np.vstack(rows), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    # fewer grey levels make a smaller file, and none that can be seen to be missing
+    sheet = np.vstack(rows) // _LEVELS * _LEVELS
+    done, data = cv2.imencode(".png", sheet, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     if file.suffix != ".png" or not done:
         raise DataError(f"--sheet {file}: must end in .png")
     file.write_bytes(data.tobytes())
@@ -67,7 +70,11 @@ def _defective(setup: Setup, name: str, index: int) -> Array:
         cv2.dilate(mask, np.ones((5, 5), np.uint8)), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
     colour = cv2.drawContours(colour, contours, -1, _OUTLINE, 1)
-    colour[-close.shape[0] :, -close.shape[1] :] = close
+    high, wide = close.shape[:2]
+    rows, columns = np.nonzero(mask)
+    is_low, is_right = rows.mean() > mask.shape[0] / 2, columns.mean() > mask.shape[1] / 2
+    down = slice(0, high) if is_low else slice(-high, None)  # the corner opposite to it
+    colour[down, slice(0, wide) if is_right else slice(-wide, None)] = close
     return _titled(colour, f"{name}, {facts.defect_size_px:.0f} px")
 
 
@@ -78,7 +85,7 @@ def _enlarged(colour: Array, mask: Array) -> Array:
     x = int(np.clip((columns.min() + columns.max()) // 2, half, side - half))
     place = colour[y - half : y + half, x - half : x + half]
     large = cv2.resize(place, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_NEAREST)
-    return cv2.copyMakeBorder(large, 2, 0, 2, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    return cv2.copyMakeBorder(large, 2, 2, 2, 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
 def _titled(colour: Array, title: str) -> Array:

@@ -2,10 +2,12 @@
 
 Two pictures are made of every defective part, as it should be and with the defect, both through the
 same lens. What the defect changes fades out where it falls below a fifth of its most and ends at a
-tenth, so that beyond the mask nothing is changed at all. Where it would be too faint it is made
-stronger. The contrast-to-noise ratio is the mean of the changes, as multiples of `unrest` at that
-place, over the half of the mask where they are strongest. It is at least `least_cnr(size)`: 6 for
-large defects, 12 for the smallest. Dust has at most 2.5 times the sensor's noise.
+tenth, so that beyond the mask nothing is changed at all; of the smallest, which a lens spreads over
+more than they are, it ends at a quarter. Where it would be too faint it is made stronger.
+
+The contrast-to-noise ratio is the mean of the changes, as multiples of `unrest` at that place, over
+the half of the mask where they are strongest. It is at least `least_cnr(size)`: 6 for large
+defects, 12 for the smallest. Dust has at most 2.5 times the sensor's noise.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from training.datasets.synthetic.catheters_defects import DEFECTS, Spot
 from training.datasets.synthetic.catheters_parts import Part, Sight
 
 LEAST_PX, MOST_PX = 3.0, 60.0
-_CUT = 0.1  # of the largest change: below, nothing is changed
+_CUT, _CUT_SMALLEST = 0.1, 0.26  # of the largest change: below, nothing is changed
 _MOST_GAIN = 4.0  # a defect that had to be made stronger than this is put elsewhere
 # sizes at which a defect can be, in pixels, and how often beside the others
 _USUAL = (LEAST_PX, MOST_PX, 1.0)
@@ -115,12 +117,13 @@ def with_defect(scene: Scene, rng: np.random.Generator, defects: tuple[str, ...]
         stronger = max(1.0, wanted / _cnr(change, sigma, mask))
         seen = np.clip(clean + change * np.float32(stronger), 0.0, 255.0)
         reached = _cnr(seen - clean, sigma, mask)
-        if stronger > _MOST_GAIN or reached < least_cnr(size):
+        extent = longest_px(mask)
+        if stronger > _MOST_GAIN or reached < least_cnr(extent):
             continue
         whole, marked = scene.clean.copy(), np.zeros(scene.clean.shape, np.uint8)
         whole[window] = seen
         marked[window][mask] = 255
-        return Found(whole, marked, name, round(longest_px(mask), 2), round(reached, 2))
+        return Found(whole, marked, name, round(extent, 2), round(reached, 2))
     raise AssertionError  # pragma: no cover
 
 
@@ -219,17 +222,18 @@ def _fitted(spot: Spot, name: str, size: float, blur_px: float, state: int) -> A
     length = size
     for _ in range(6):
         light = DEFECTS[name](spot, np.random.default_rng(state), length)
-        change = _cut(camera.blurred(light - spot.light, blur_px))
+        change = _cut(camera.blurred(light - spot.light, blur_px), size)
         found = longest_px(_filled(change != 0.0))
-        if abs(found - size) <= max(0.35, 0.05 * size) and LEAST_PX <= found <= MOST_PX:
+        if abs(found - size) <= max(0.45, 0.05 * size) and LEAST_PX <= found <= MOST_PX:
             return change
         length = max(length + size - found, 0.5)
     return None
 
 
-def _cut(change: Array) -> Array:
+def _cut(change: Array, size: float) -> Array:
     """Nothing where it is small, all of it where it is twice that: no edge is left behind."""
-    share = np.abs(change) / np.float32(_CUT * max(float(np.abs(change).max()), 1e-9))
+    cut = _CUT + (_CUT_SMALLEST - _CUT) * (LEAST_PX / size) ** 2
+    share = np.abs(change) / np.float32(cut * max(float(np.abs(change).max()), 1e-9))
     return np.asarray(change * np.clip(share - 1.0, 0.0, 1.0), np.float32)
 
 
