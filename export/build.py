@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from rich.progress import Progress
 
 from contract.fold import Model
 from contract.manifest import FORMAT_VERSION, MANIFEST, Manifest, ModelFile
-from contract.spec import Engine, OperatingPoint
+from contract.spec import Array, Engine, OperatingPoint
 from edge.engines import open_engine
 from export import bundle, calibrate, convert, device, onnx, parity, parity_page, tflite
 from export.parity import FLOAT
@@ -21,7 +22,7 @@ from training import run as runs
 from training.datasets import DataError, Recording
 from training.job import Job
 from training.splits import SPLITS
-from training.watch import Seen, see
+from training.watch import Seen, lean, see
 
 _CHECKS = {"tflite": tflite.check, "onnx": onnx.check}
 ENGINES = tuple(_CHECKS)
@@ -61,6 +62,16 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
             for engine in ENGINES
         }
         seen = _see(job, models, engines, bars)
+        given: dict[str, Array] = {}
+        if job.recipe.learn is not None:
+            given = job.recipe.learn(*(
+                [one for e in ENGINES for which in splits for one in seen[which][e]]
+                for splits in (("training",), job.chosen_on)
+            ))
+            seen = {
+                which: {name: [replace(one, given=given) for one in of] for name, of in by.items()}
+                for which, by in seen.items()
+            }
         point = job.recipe.operating_point(
             [one for e in ENGINES for which in job.chosen_on for one in seen[which][e]]
         )
@@ -73,7 +84,7 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         golden = bundle.golden_recording(_shareable(job))
         vectors = bundle.golden_vectors(golden, _see_one(job, models, engines, golden))
         names = [model.file for by in files.values() for model in by.values()]
-        return bundle.write(out, made, {name: work / name for name in names}, vectors)
+        return bundle.write(out, made, {name: work / name for name in names}, vectors, given)
 
 
 def check(job: Job, out: Path) -> None:
@@ -141,7 +152,7 @@ def _see(
             # the float model only where it is compared
             compared = models if which in _APART else {}
             for name, one in _see_one(job, compared, engines, recording).items():
-                by_name[name].append(one)
+                by_name[name].append(lean(one))
             bars.advance(task)
     bars.update(task, note="")
     return seen

@@ -64,7 +64,11 @@ def licence(sources: Mapping[str, str]) -> str:
 
 
 def write(
-    folder: Path, made: Manifest, files: Mapping[str, Path], golden: Mapping[str, Array]
+    folder: Path,
+    made: Manifest,
+    files: Mapping[str, Path],
+    golden: Mapping[str, Array],
+    learned: Mapping[str, Array] | None = None,
 ) -> Manifest:
     """Write a bundle beside its place, let the device's own check open it, then move it there.
 
@@ -73,6 +77,7 @@ def write(
         made: the manifest, its hash of the golden vectors not yet known.
         files: the model files by name in the bundle.
         golden: the golden vectors.
+        learned: what the models are judged with beside the operating point.
 
     Returns:
         the manifest as written.
@@ -88,8 +93,11 @@ def write(
         for name, file in files.items():
             shutil.copyfile(file, fresh / name)
         np.savez_compressed(fresh / manifest.GOLDEN, allow_pickle=False, **golden)
-        digest = sha256(fresh / manifest.GOLDEN)
-        stored = msgspec.structs.replace(made, golden_sha256=digest)
+        stored = msgspec.structs.replace(made, golden_sha256=sha256(fresh / manifest.GOLDEN))
+        if learned:
+            np.savez_compressed(fresh / manifest.LEARNED, allow_pickle=False, **learned)
+            digest = sha256(fresh / manifest.LEARNED)
+            stored = msgspec.structs.replace(stored, learned_sha256=digest)
         (fresh / manifest.MANIFEST).write_bytes(manifest.encode(stored))
         for engine in sorted({engine for stage in made.stages.values() for engine in stage}):
             Bundle.open(fresh, engine)

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from training.job import Job
 from training.recipes import methods, with_methods
 from training.recipes import names as recipe_names
 from training.splits import SPLITS
-from training.watch import Seen, judge, see
+from training.watch import Seen, judge, lean, see
 
 _EXAMPLE = """example:
   vedette train machine_condition --seed 1
@@ -101,7 +102,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
         return fail(verb, error)
     except KeyboardInterrupt:
         return fail(verb, f"interrupted; fix: vedette {verb} {asked.name} --resume {folder}")
-    test = ", ".join(f"{name} {value:.4g}" for name, value in run.metrics["test"].items())
+    apart = run.metrics.get("test", run.metrics["validation"])
+    test = ", ".join(f"{name} {value:.4g}" for name, value in apart.items())
     group = job.recipe.group
     on = f"on {group}s it was trained with" if run.uses_all else f"on {group}s never seen"
     say(f"trained in {run.seconds:.1f} s; {on}: {test}")
@@ -197,13 +199,20 @@ def _measure(
     for which, found in seen.items():
         for recording in job.recordings(which):
             bars.update(task, note=recording.name)
-            found.append(see(job.workload, models, recording))
+            one = see(job.workload, models, recording)
+            found.append(lean(one) if job.recipe.sections else one)
             bars.advance(task)
     bars.update(task, note="report")
+    if job.recipe.learn is not None:
+        given = job.recipe.learn(
+            seen["training"], [one for which in job.chosen_on for one in seen[which]]
+        )
+        seen = {which: [replace(one, given=given) for one in of] for which, of in seen.items()}
     point = job.recipe.operating_point([one for which in job.chosen_on for one in seen[which]])
     apart = {
         which: [judge(job.workload, one, point) for one in seen[which]]
         for which in ("validation", "test")
+        if seen[which]
     }
     run = msgspec.structs.replace(
         job.run,
@@ -213,7 +222,7 @@ def _measure(
         seconds=time.monotonic() - start,
         is_finished=True,
     )
-    watched = [*apart["validation"], *apart["test"]]
+    watched = [one for of in apart.values() for one in of]
     report.write(job.folder, run, job.workload, models, watched, job.recipe)
     runs.write(job.folder, run)
     bars.update(task, note="")

@@ -137,6 +137,34 @@ def miss_bound(missed: int, defects: int) -> float:
     return float(beta.ppf(0.95, missed + 1, defects - missed)) if missed < defects else 1.0
 
 
+def suspects(every: Sequence[Decided]) -> list[Decided]:
+    """Pictures whose label is most likely wrong, the likeliest first.
+
+    Confident learning (Northcutt, Jiang, Chuang, J. Artificial Intelligence Research 70, 2021): a
+    picture that scores as the mean picture of the other label does, or beyond, was probably given
+    the wrong one. The pictures must not have been learned from.
+    """
+    of = {
+        label: [one.part.score for one in every if one.shown.label == label]
+        for label in (GOOD, DEFECT)
+    }
+    if not (of[GOOD] and of[DEFECT]):
+        return []
+    mean = {label: float(np.mean(scores)) for label, scores in of.items()}
+    span = max(mean[DEFECT] - mean[GOOD], 1e-9)
+    beyond = [
+        ((one.part.score - mean[DEFECT]) / span, one)
+        for one in every
+        if one.shown.label == GOOD and one.part.score >= mean[DEFECT]
+    ]
+    beyond += [
+        ((mean[GOOD] - one.part.score) / span, one)
+        for one in every
+        if one.shown.label == DEFECT and one.part.score <= mean[GOOD]
+    ]
+    return [one for _, one in sorted(beyond, key=lambda pair: -pair[0])]
+
+
 def enlarged(heat: Floats, height: int, width: int) -> Floats:
     """(height, width) float32: a heat map as large as its picture."""
     import cv2

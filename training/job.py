@@ -28,11 +28,19 @@ class Job:
     @property
     def chosen_on(self) -> tuple[str, ...]:
         """The splits whose machines the operating point is chosen on."""
+        if self.recipe.chosen_on:
+            return self.recipe.chosen_on
         return ("training",) if self.run.uses_all else ("training", "validation")
 
     def recordings(self, which: str) -> tuple[Recording, ...]:
         """The recordings of one split."""
-        return recordings(self.datasets, which, seed=self.run.seed, uses_all=self.run.uses_all)
+        return recordings(
+            self.datasets,
+            which,
+            seed=self.run.seed,
+            uses_all=self.run.uses_all,
+            tests=self.recipe.tests,
+        )
 
 
 def begin(
@@ -74,7 +82,9 @@ def begin(
         epochs=epochs,
         data_root=str(root),
         sources=runs.describe_sources(datasets),
-        splits=runs.describe_splits(datasets, seed=seed, uses_all=uses_all),
+        splits=runs.describe_splits(
+            datasets, seed=seed, uses_all=uses_all, tests=recipe.tests
+        ),
         uses_all=uses_all,
         created=runs.now(),
         command=command,

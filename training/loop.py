@@ -68,7 +68,7 @@ def fit(
     epochs = epochs or recipe.epochs
     inputs, targets = training
     batch = min(recipe.batch, len(inputs))
-    steps = len(inputs) // batch
+    steps = recipe.steps or len(inputs) // batch
     kept, model = _compiled(recipe, input_shape, training, seed=seed, steps=steps, epochs=epochs)
     state = _restore(model, checkpoint) if checkpoint and checkpoint.exists() else _State()
     saved_s = time.monotonic()
@@ -76,10 +76,11 @@ def fit(
         rng = np.random.default_rng([seed, state.epoch])
         asked = recipe.schedule(targets, state.epoch / epochs) if recipe.schedule else targets
         x, y = (inputs, asked) if recipe.by_batch else recipe.augment(inputs, asked, rng)
-        order = rng.permutation(len(x))[: steps * batch].reshape(steps, batch)
+        rows = rng.permutation(len(x)) if recipe.rows is None else recipe.rows(kept, training, rng)
+        order = rows[: steps * batch].reshape(steps, batch)
         model.reset_metrics()
-        for rows in order:
-            some = x[rows], y[rows]
+        for some_rows in order:
+            some = x[some_rows], y[some_rows]
             # a running mean over the epoch
             loss = model.train_on_batch(*(recipe.augment(*some, rng) if recipe.by_batch else some))
         val_loss = _validation_loss(recipe, kept, model, validation)

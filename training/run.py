@@ -70,13 +70,13 @@ def describe_sources(datasets: Sequence[DataSet]) -> list[Source]:
 
 
 def describe_splits(
-    datasets: Sequence[DataSet], *, seed: int, uses_all: bool = False
+    datasets: Sequence[DataSet], *, seed: int, uses_all: bool = False, tests: bool = True
 ) -> dict[str, list[str]]:
     """Which group went where, as `dataset/name`."""
     return {
         which: [
             f"{r.dataset}/{r.name}"
-            for r in recordings(datasets, which, seed=seed, uses_all=uses_all)
+            for r in recordings(datasets, which, seed=seed, uses_all=uses_all, tests=tests)
         ]
         for which in SPLITS
     }

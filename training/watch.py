@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,12 +27,14 @@ class Seen:
         found: what the last stage found in each window.
         passes: by stage with a model, for each window its inputs (n, *input_shape) and outputs
             (n, *output_shape), float32.
+        given: what a bundle would bring beside its models, to judge by.
     """
 
     recording: Recording
     t_ns: tuple[int, ...]
     found: tuple[Detections, ...]
     passes: Mapping[str, tuple[Pass, ...]]
+    given: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +90,15 @@ def fold_windows(
     )
 
 
+def lean(seen: Seen) -> Seen:
+    """The same without the inputs of the stages: those of pictures would fill the memory."""
+    passes = {
+        stage: tuple((inputs[:0], outputs) for inputs, outputs in of_windows)
+        for stage, of_windows in seen.passes.items()
+    }
+    return replace(seen, passes=passes)
+
+
 def judge(
     workload: Workload, seen: Seen, point: OperatingPoint, *, only: Array | None = None
 ) -> Watched:
@@ -111,9 +122,9 @@ def judge(
 
 
 def learn(workload: Workload, seen: Seen, point: OperatingPoint) -> Profile:
-    """What a device would learn from the start of a recording."""
+    """What a device would learn from the start of a recording, or be given in a bundle."""
     if workload.learn is None:
-        return Profile(point, {}, "training", 0)
+        return Profile(point, seen.given, "training", 0)
     vectors = [
         np.stack([d.vector for d in found if d.vector is not None])
         for _, found in learned_moments(seen)

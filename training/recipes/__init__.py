@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from contract.spec import Floats, OperatingPoint, Workload
+from contract.spec import Array, Floats, OperatingPoint, Workload
 
 if TYPE_CHECKING:
     from training.datasets import DataSet, Recording
@@ -49,6 +49,9 @@ class StageRecipe:
             validation loss; the lower the better.
         optimizer: learning rate, steps of an epoch, epochs -> a Keras optimizer, instead of Adam
             along the cosine.
+        rows: model, training examples, generator -> which rows an epoch goes over, in which order,
+            instead of each once.
+        steps: batches of an epoch, instead of as many as there are rows for.
     """
 
     data: Callable[[Sequence[Recording]], Examples]
@@ -64,6 +67,8 @@ class StageRecipe:
     schedule: Callable[[Floats, float], Floats] | None = None
     validate: Callable[[Any, Examples], float] | None = None
     optimizer: Callable[[float, int, int], Any] | None = None
+    rows: Callable[[Any, Examples, np.random.Generator], Array] | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,12 @@ class Recipe:
         prepare: done once for each recording before anything else, beside a bar.
         sections: run, watched recordings kept apart -> sections of the report, instead of those
             about lives.
+        tests: whether a fifth of the groups is kept for test; without, it is learned from, and
+            what is measured is measured on those kept for validation.
+        chosen_on: the splits whose groups the operating point is chosen on; empty: all that are
+            not kept for test.
+        learn: seen recordings of training, then those that the operating point is chosen on ->
+            arrays that travel with the models, by which they are judged; None: there are none.
     """
 
     sources: Callable[[Path, int], tuple[DataSet, ...]]
@@ -95,6 +106,9 @@ class Recipe:
     workload: Workload | None = None
     prepare: Callable[[Recording], object] | None = None
     sections: Callable[[Run, Sequence[Watched]], list[Section]] | None = None
+    tests: bool = True
+    chosen_on: tuple[str, ...] = ()
+    learn: Callable[[Sequence[Seen], Sequence[Seen]], dict[str, Array]] | None = None
 
 
 def names() -> list[str]:

@@ -1,0 +1,168 @@
+"""What supervised networks of `inspection` share: where they say a defect is, and their loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from contract import defects
+from contract.ops.tiles import STEP
+from contract.spec import Array, Floats
+from training import backend, part_crops
+from training.datasets import DataError, Recording
+from training.parts import items
+from training.part_crops import Pictures, Seen
+from training.recipes import Examples, StageRecipe
+
+_PLACES = 4  # highest of a crop: what a part is judged by, see `contract.defects.score`
+_RARE = 0.05  # share of places that are defective, as trained; what the last bias begins with
+_SMOOTH = 20.0  # places: a crop with a single defective one does not weigh as much as hundreds
+_FEWEST = 4  # defective pictures
+_VALIDATED = 160  # pictures, at most
+_CALIBRATED = 200
+
+
+def map_of(taps: Sequence[Any], *, width: int) -> Any:
+    """A defect's logit at each place of the picture, out of features at several scales.
+
+    Args:
+        taps: (n, rows, columns, d) of 256 x 256 pixels each, at steps of 4 pixels or more.
+        width: filters that each is reduced to before they are added.
+
+    Returns:
+        (n, 32, 32, 1).
+    """
+    from keras import initializers, layers
+
+    summed = []
+    for number, tap in enumerate(taps):
+        x = layers.Conv2D(width, 1, name=f"tap_{number}")(tap)
+        places = 256 // STEP
+        if x.shape[1] > places:
+            x = layers.AveragePooling2D(x.shape[1] // places)(x)
+        elif x.shape[1] < places:
+            x = layers.UpSampling2D(places // x.shape[1], interpolation="bilinear")(x)
+        summed.append(x)
+    x = layers.ReLU(6.0)(layers.Add()(summed) if len(summed) > 1 else summed[0])
+    x = layers.ReLU(6.0)(layers.Conv2D(width, 3, padding="same", name="mix")(x))
+    bias = initializers.Constant(float(np.log(_RARE / (1 - _RARE))))
+    return layers.Conv2D(1, 1, bias_initializer=bias, name="defect")(x)
+
+
+def loss(targets: Any, logits: Any) -> Any:
+    """(n,) weighted cross-entropy of places, and of the highest places of each crop.
+
+    Defective and good places weigh the same however few the first are; where nobody has drawn the
+    defect, the highest places alone are asked to tell.
+
+    Args:
+        targets: (n, 32, 32, 1), see `training.part_crops`.
+        logits: (n, 32, 32, 1).
+    """
+    from keras import ops
+
+    z, asked = logits[..., 0], targets[..., 0]
+    is_defect = ops.cast(ops.equal(asked, 1.0), z.dtype)
+    is_good = ops.cast(ops.equal(asked, 0.0), z.dtype)
+    each = _cross_entropy(z, is_defect)
+    rows = ops.cast(ops.shape(z)[0], z.dtype)
+    defective = is_defect / (ops.sum(is_defect) + _SMOOTH)
+    good = is_good / (ops.sum(is_good) + 1.0)
+    of_places = rows * ops.sum(0.5 * (defective + good) * each, axis=(1, 2))
+    highest = ops.mean(ops.top_k(ops.reshape(z, (-1, z.shape[1] * z.shape[2])), _PLACES)[0], axis=1)
+    shows = ops.cast(ops.any(asked >= 1.0, axis=(1, 2)), z.dtype)
+    return of_places + 0.5 * _cross_entropy(highest, shows)
+
+
+def _cross_entropy(z: Any, is_true: Any) -> Any:
+    from keras import ops
+
+    return ops.relu(z) - z * is_true + ops.log1p(ops.exp(-ops.abs(z)))
+
+
+def scores(model: Any, seen: Sequence[Seen]) -> Array:
+    """(n,) how much of a defect is seen in the middle 256 x 256 pixels of each picture."""
+    maps = backend.as_model(model)(np.concatenate([part_crops.whole(one) for one in seen]))
+    return np.array([defects.score(one[..., 0]) for one in maps])
+
+
+def validate(model: Any, examples: Examples) -> float:
+    """Mean cross-entropy of pictures, defective and good ones weighing the same."""
+    pictures = examples[0]
+    assert isinstance(pictures, Pictures)
+    some = np.linspace(0, len(pictures) - 1, min(_VALIDATED, len(pictures))).astype(int)
+    seen = pictures[some]
+    z, is_defect = scores(model, seen), np.array([one.is_defect for one in seen])
+    each = np.maximum(z, 0) - z * is_defect + np.log1p(np.exp(-np.abs(z)))
+    of_class = [each[is_defect == which].mean() for which in (True, False) if (is_defect == which).any()]
+    return float(np.mean(of_class))
+
+
+def examples(recordings: Sequence[Recording]) -> Examples:
+    """Pictures to learn from.
+
+    Raises:
+        DataError: too few defects.
+    """
+    found = part_crops.pictures(recordings)
+    defective = int(found[1].sum())
+    if defective < _FEWEST or defective == len(found[1]):
+        raise DataError(
+            f"{defective} of {len(found[1])} pictures to learn from show a defect; a supervised "
+            f"method needs {_FEWEST} and good parts; fix: --method with good parts only, or more"
+        )
+    return found
+
+
+def calibration(recordings: Sequence[Recording]) -> Floats:
+    """(at most 200, 256, 256, 3) pictures as they are, to quantize with."""
+    pictures = Pictures(items(recordings))
+    some = np.linspace(0, len(pictures) - 1, min(_CALIBRATED, len(pictures))).astype(int)
+    return np.concatenate([part_crops.whole(one) for one in pictures[some]])
+
+
+def stage(
+    network: Callable[[], Any],
+    *,
+    epochs: int,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+) -> StageRecipe:
+    """How a supervised network is trained.
+
+    Args:
+        network: makes it: Keras model, (n, 256, 256, 3) -> (n, 32, 32, 1) logits.
+        epochs: as in a `StageRecipe`.
+        steps: batches of an epoch.
+        batch: crops.
+        learning_rate: at the start.
+    """
+    return StageRecipe(
+        data=examples,
+        model=lambda _shape, _inputs: network(),
+        augment=part_crops.crops,
+        loss=loss,
+        epochs=epochs,
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        calibration=calibration,
+        by_batch=True,
+        validate=validate,
+        optimizer=_optimizer,
+        rows=part_crops.balanced(scores, rows=steps * batch),
+    )
+
+
+def _optimizer(learning_rate: float, steps: int, epochs: int) -> Any:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019), warmed up."""
+    import keras
+
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps * epochs, warmup_target=learning_rate, warmup_steps=steps // 2
+    )
+    return keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0)
+

@@ -1,0 +1,219 @@
+"""Crops of parts to train on, at the resolution they were taken in.
+
+"Rescaling the training images is not allowed" (card of the published inspection): the absolute size
+of a mark decides whether it is a defect. A crop of a defective part lies around its defect, one of
+a good part anywhere, and both are lit, turned and noisy in other ways each time.
+
+Targets are maps of the places of a crop: 1 defect, 0 good, -1 the edge of a defect, of which nothing
+is asked, and `SOMEWHERE` all over a defective part on which nobody has drawn where the defect is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from contract.ops.tiles import SIDE, STEP
+from contract.spec import Array, Floats
+from training.parts import DEFECT, GOOD, Item, items
+from training.recipes import Examples
+
+SOMEWHERE = 2.0
+_EDGE = -1.0
+_MOST_BYTES = 2 << 30  # of pictures that stay in memory
+_FEWEST_PX = 4  # of a place's 64 that make it defective
+_NEAR = 0.9  # of the crops of a defective part show its defect for sure
+_MARGIN = SIDE // 8  # that a defect's place keeps from the edge of a crop
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One picture to cut crops from.
+
+    Attributes:
+        picture: (height, width, channels) uint8, one channel where it is grey.
+        mask: (height, width) uint8, 1 where the defect is; None: not drawn, or there is none.
+        is_defect: whether the part is defective.
+    """
+
+    picture: Array
+    mask: Array | None
+    is_defect: bool
+
+
+class Pictures:
+    """Pictures of parts, doubtful ones left out; those that do not fit into memory are read again.
+
+    Rows are taken by numbers: `pictures[numbers]` is a list of `Seen`.
+    """
+
+    def __init__(self, of: Sequence[Item]) -> None:
+        """Nothing is read yet."""
+        self._places = [
+            (one, i)
+            for one in of
+            for i, shown in enumerate(one.shown)
+            if shown.label in (GOOD, DEFECT)
+        ]
+        self._kept: dict[int, Seen] = {}
+        self._bytes = 0
+        self.is_defect = np.array([one.shown[i].label == DEFECT for one, i in self._places], bool)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, numbers: Array) -> list[Seen]:
+        return [self._one(int(number)) for number in numbers]
+
+    def _one(self, number: int) -> Seen:
+        if number in self._kept:
+            return self._kept[number]
+        item, i = self._places[number]
+        picture = item.window(i).data
+        if (picture == picture[..., :1]).all():
+            picture = np.ascontiguousarray(picture[..., :1])
+        mask = item.mask(i)
+        drawn = None if mask is None else mask.astype(np.uint8)
+        seen = Seen(picture, drawn, bool(self.is_defect[number]))
+        if self._bytes < _MOST_BYTES:
+            self._kept[number] = seen
+            self._bytes += picture.nbytes + (0 if drawn is None else drawn.nbytes)
+        return seen
+
+
+def pictures(recordings: Sequence[object]) -> Examples:
+    """All labelled pictures of items, and 1 for each defective one, else 0."""
+    found = Pictures(items(recordings))  # type: ignore[arg-type]
+    return found, found.is_defect.astype(np.float32)  # type: ignore[return-value]
+
+
+def crops(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
+    """One crop of each picture, as another part, camera or lamp would have given it.
+
+    Returns:
+        (n, 256, 256, 3) float32 pixels from 0 to 255, and (n, 32, 32, 1) float32 targets.
+    """
+    made = [_crop(one, rng) for one in seen]
+    return np.stack([x for x, _ in made]), np.stack([y for _, y in made])[..., None]
+
+
+def whole(seen: Seen) -> Floats:
+    """(1, 256, 256, 3) float32: the middle of a picture as it is, such as for calibration."""
+    cut = _cut(seen.picture, seen.mask, *(max(n - SIDE, 0) // 2 for n in seen.picture.shape[:2]))
+    return _rgb(cut[0])[None]
+
+
+def _crop(seen: Seen, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    picture, mask = _turned(seen, rng)
+    height, width = picture.shape[:2]
+    top, left = (int(rng.integers(0, max(n - SIDE, 0) + 1)) for n in (height, width))
+    if mask is not None and mask.any() and rng.random() < _NEAR:
+        rows, columns = np.nonzero(mask)
+        k = rng.integers(len(rows))
+        within = rng.integers(_MARGIN, SIDE - _MARGIN, 2)
+        top = int(np.clip(rows[k] - within[0], 0, max(height - SIDE, 0)))
+        left = int(np.clip(columns[k] - within[1], 0, max(width - SIDE, 0)))
+    cut, drawn = _cut(picture, mask, top, left)
+    target = _target(seen, drawn)
+    if rng.random() < 0.5:
+        cut, target = cut[::-1], target[::-1]
+    if rng.random() < 0.5:
+        cut, target = cut[:, ::-1], target[:, ::-1]
+    return _lit(_rgb(cut), rng), target
+
+
+def _turned(seen: Seen, rng: np.random.Generator) -> tuple[Array, Array | None]:
+    """A little turned and scaled: another camera stands nearer by a few percent, not by half."""
+    height, width = seen.picture.shape[:2]
+    scale = float(np.exp(rng.normal(0.0, 0.12)))
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.normal(0.0, 5.0), scale)
+    matrix[:, 2] += (width * (scale - 1) / 2, height * (scale - 1) / 2)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    border = cv2.BORDER_REFLECT_101
+    picture = cv2.warpAffine(seen.picture, matrix, size, borderMode=border)
+    picture = picture.reshape(*picture.shape[:2], -1)
+    if seen.mask is None:
+        return picture, None
+    mask = cv2.warpAffine(
+        seen.mask, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT
+    )
+    return picture, mask
+
+
+def _cut(picture: Array, mask: Array | None, top: int, left: int) -> tuple[Array, Array]:
+    """A square of each, mirrored beyond the edges; an empty mask where there is none."""
+    height, width = picture.shape[:2]
+    rows, columns = (_mirrored(start, n) for start, n in ((top, height), (left, width)))
+    at = np.ix_(rows, columns)
+    return picture[at], np.zeros((SIDE, SIDE), np.uint8) if mask is None else mask[at]
+
+
+def _mirrored(start: int, length: int) -> Array:
+    there = (start + np.arange(SIDE)) % max(2 * length - 2, 1)
+    return np.minimum(there, max(2 * length - 2, 1) - there) if length > 1 else there * 0
+
+
+def _target(seen: Seen, drawn: Array) -> Floats:
+    places = SIDE // STEP
+    if not seen.is_defect:
+        return np.zeros((places, places), np.float32)
+    if seen.mask is None:
+        return np.full((places, places), SOMEWHERE, np.float32)
+    lit = drawn.reshape(places, STEP, places, STEP).sum(axis=(1, 3), dtype=np.int32)
+    found: Floats = np.where(lit >= _FEWEST_PX, 1.0, np.where(lit > 0, _EDGE, 0.0))
+    return found.astype(np.float32)
+
+
+def _rgb(cut: Array) -> Floats:
+    pixels = cut.astype(np.float32)
+    return np.repeat(pixels, 3, axis=2) if cut.shape[2] == 1 else pixels
+
+
+def _lit(pixels: Floats, rng: np.random.Generator) -> Floats:
+    """In another light, by another sensor."""
+    contrast, gain = np.exp(rng.normal(0.0, 0.15)), np.exp(rng.normal(0.0, 0.2))
+    lit = ((pixels - 127.0) * contrast + 127.0) * gain + rng.normal(0.0, 8.0)
+    if rng.random() < 0.3:
+        noise = rng.normal(0.0, rng.uniform(0.0, 6.0), (SIDE, SIDE, 1))
+        lit = lit + noise
+    found: Floats = lit.clip(0.0, 255.0).astype(np.float32)
+    return found
+
+
+def balanced(
+    score: Callable[[object, Sequence[Seen]], Array], *, rows: int
+) -> Callable[[object, Examples, np.random.Generator], Array]:
+    """Which pictures an epoch goes over: half defective, half good, a part of these hard ones.
+
+    Equal numbers of both are the weighted loss w = n / (2 n of the class) by other means. Of 64 good
+    pictures taken at random those that score highest come four times (hard-negative mining).
+
+    Args:
+        score: model, pictures -> (n,) how much of a defect it sees in each.
+        rows: of an epoch.
+    """
+    tried, kept, times = 64, 12, 4
+
+    def chosen(model: object, examples: Examples, rng: np.random.Generator) -> Array:
+        pictures = examples[0]
+        assert isinstance(pictures, Pictures)
+        defects, good = (np.flatnonzero(pictures.is_defect == is_it) for is_it in (True, False))
+        some = rng.permutation(good)[:tried]
+        hard = some[np.argsort(score(model, pictures[some]))[-kept:]]
+        half = rows // 2
+        of_good = np.concatenate([np.repeat(hard, times), rng.choice(good, half)])[:half]
+        every = np.concatenate([_dealt(defects, rows - len(of_good), rng), of_good])
+        return rng.permutation(every)
+
+    return chosen
+
+
+def _dealt(numbers: Array, count: int, rng: np.random.Generator) -> Array:
+    """So many of them, each as often as any other, or once more."""
+    whole = [rng.permutation(numbers) for _ in range(count // len(numbers) + 1)]
+    return np.concatenate(whole)[:count]
+
+

@@ -1,0 +1,108 @@
+"""What all ways to learn to inspect parts share: pictures, metrics and the decision.
+
+Data: `--data DIR` with labelled pictures of parts (`training.datasets.inspect_parts`). Split by
+item; a fifth of the items is kept apart, to choose the best epoch and the thresholds on.
+
+Command: vedette train inspection --data DIR --method edge
+
+Each file in this folder defines `METHODS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from contract import workloads
+from contract.inspection import Part
+from contract.spec import Array, OperatingPoint
+from training import datasets, decision, inspection_metrics, inspection_report, parts
+from training.datasets import DataError, DataSet
+from training.parts import GOOD
+from training.recipes import Recipe
+from training.watch import Seen, Watched, judge
+
+_WORKLOAD = workloads.load("inspection")
+_ANY = OperatingPoint(1.0, 1.0, chosen_on="nothing yet", measured={})
+
+
+def sources(root: Path, _seed: int) -> tuple[DataSet, ...]:
+    """The folder itself.
+
+    Raises:
+        DataError: it holds no pictures of parts.
+    """
+    dataset = datasets.open_folder(root)
+    parts.items(dataset.recordings)
+    if len(dataset.recordings) < 3:
+        raise DataError(
+            f"{root}: {len(dataset.recordings)} items, at least 3 are needed to keep one apart; "
+            "fix: more items, or a column `item` in labels.csv that tells them apart"
+        )
+    return (dataset,)
+
+
+def learn(training: Sequence[Seen], apart: Sequence[Seen]) -> dict[str, Array]:
+    """What travels with the networks: what good parts look like, for drift to be told.
+
+    Args:
+        training: of the items learned from.
+        apart: of those kept apart, whose scores are like a device's.
+    """
+    return drift_of(training, apart, {})
+
+
+def drift_of(
+    training: Sequence[Seen], apart: Sequence[Seen], given: dict[str, Array]
+) -> dict[str, Array]:
+    """`given` with the arrays of `contract.drift_learn`; as it is where good parts are too few."""
+    from contract import drift_learn
+
+    rows = []
+    for seen, is_apart in (*((one, False) for one in training), *((one, True) for one in apart)):
+        for part, label in zip(_parts(seen), parts.labels(parts.items([seen.recording])), strict=True):
+            if label == GOOD:
+                score = _score(part, given) if is_apart else np.nan
+                rows.append((part.looks, score, seen.recording.name))
+    if len(rows) < drift_learn.LEAST_PARTS:
+        return given
+    looks, scores, names = zip(*rows, strict=True)
+    return given | drift_learn.learn(looks, np.array(scores), items=names)
+
+
+def _parts(seen: Seen) -> list[Part]:
+    return [one for found in seen.found for one in found if isinstance(one, Part)]
+
+
+def _score(part: Part, given: dict[str, Array]) -> float:
+    from contract import defects
+
+    assert part.features is not None
+    return defects.score(defects.heat(part.features, given))
+
+
+def measure(watched: Sequence[Watched]) -> dict[str, float]:
+    """See `training.inspection_metrics.figures`."""
+    return inspection_metrics.figures(inspection_metrics.of_watched(watched))
+
+
+def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
+    """Thresholds by `training.decision`, of the parts given."""
+    decided = inspection_metrics.of_watched([judge(_WORKLOAD, one, _ANY) for one in seen])
+    return decision.choose(decided, items=len(seen))
+
+
+RECIPE = Recipe(
+    sources=sources,
+    stages={},
+    metrics=measure,
+    bigger_is_better={"auroc": True, "ap": True},
+    operating_point=operating_point,
+    group="item",
+    sections=inspection_report.sections,
+    learn=learn,
+    tests=False,
+    chosen_on=("validation",),
+)

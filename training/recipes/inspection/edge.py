@@ -1,0 +1,32 @@
+"""The network for a device: EfficientNet-Lite0 as trained on ImageNet, all of it trained further.
+
+What it says at strides of 4, 8, 16 and 32 pixels is added up to one map: small marks need the
+first, and what is a mark at all depends on its surroundings.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contract.ops.tiles import SIDE
+from training import defect_nets
+from training.weights import efficientnet_lite0
+
+_BLOCKS = (2, 4, 10, 15)
+_WIDTH = 48
+
+
+def network() -> Any:
+    """Keras model, (n, 256, 256, 3) pixels from 0 to 255 -> (n, 32, 32, 1) logits."""
+    import keras
+
+    body = efficientnet_lite0.network((SIDE, SIDE, 3), is_pretrained=True)
+    taps = [body.get_layer(f"block_{number}").output for number in _BLOCKS]
+    return keras.Model(body.input, defect_nets.map_of(taps, width=_WIDTH), name="edge")
+
+
+METHODS = {
+    "edge": {
+        "look": defect_nets.stage(network, epochs=12, steps=80, batch=16, learning_rate=3e-4),
+    }
+}
