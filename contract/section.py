@@ -32,7 +32,8 @@ _EVERY = 2  # points of an outline, for a first look
 _NEAR, _DENSE = 6, 0.25  # points to each side of what was found then, and the step between them
 
 # What was measured on pictures of real sections, and with exposure and blur added (docs).
-MOST_EDGE_PX, MOST_EDGE_SHARE = 6.4, 0.0145
+EDGE_SHARE = 0.0145  # of the diameter, between:
+LEAST_EDGE_PX, MOST_EDGE_PX = 2.7, 6.4
 LEAST_SHOULDER = 0.42
 LEAST_SHOULDER_PX, FULL_SHOULDER = 1.95, 0.48
 
@@ -66,36 +67,24 @@ def in_um(measured: Mapping[str, float], *, um_per_px: float) -> dict[str, float
     return {**measured, **lengths}
 
 
-def looks(found: Looks, *, diameter_px: float) -> dict[str, float]:
-    """What the picture is like, by name; `edge_share` is the edges' width in diameters."""
-    return {
-        "edge_px": found.edge_px,
-        "edge_share": found.edge_px / diameter_px,
-        "shoulder": found.shoulder,
-        "shoulder_px": found.shoulder_px,
-        "bright": found.bright,
-        "dark": found.dark,
-    }
-
-
-def doubt(seen: Mapping[str, float]) -> str:
+def doubt(seen: Looks, *, diameter_px: float) -> str:
     """Why sizes of a picture that looks so must not be believed, in plain words; empty: they may.
 
     Args:
-        seen: as `looks` gives.
+        seen: of the picture.
+        diameter_px: of the section.
     """
-    edge, share = seen["edge_px"], seen["edge_share"]
-    if edge > MOST_EDGE_PX or share > MOST_EDGE_SHARE:
+    widest = float(np.clip(EDGE_SHARE * diameter_px, LEAST_EDGE_PX, MOST_EDGE_PX))
+    if seen.edge_px > widest:
         return (
-            f"out of focus: its sharpest edges are {edge:.1f} px wide, {share:.2%} of the diameter;"
-            f" at most {MOST_EDGE_PX} px and {MOST_EDGE_SHARE:.2%}; fix: focus"
+            f"out of focus: its sharpest edges are {seen.edge_px:.1f} px wide, at most "
+            f"{widest:.1f} px in a section of {diameter_px:.0f} px; fix: focus"
         )
-    shoulder, shoulder_px = seen["shoulder"], seen["shoulder_px"]
-    is_cut_short = shoulder_px < LEAST_SHOULDER_PX and shoulder < FULL_SHOULDER
-    if shoulder < LEAST_SHOULDER or is_cut_short:
+    is_cut_short = seen.shoulder_px < LEAST_SHOULDER_PX and seen.shoulder < FULL_SHOULDER
+    if seen.shoulder < LEAST_SHOULDER or is_cut_short:
         return (
-            f"over-exposed: the bright half of its edges is cut off at 255 ({shoulder:.2f} of the "
-            f"dark half, {shoulder_px:.1f} px); fix: less light or a shorter exposure"
+            f"over-exposed: the bright half of its edges is cut off at 255 ({seen.shoulder:.2f} of "
+            f"the dark half, {seen.shoulder_px:.1f} px); fix: less light or a shorter exposure"
         )
     return ""
 

@@ -15,12 +15,13 @@ A file says it, TOML or JSON, alike but for the notation:
     [limits.wall_ratio]
     low = 0.8
 
-Names are those of `contract.section`. A limit on how the picture looks (`edge_px`, `edge_share`,
+Names are those of `contract.section`. A limit on how the picture looks (`edge_px`,
 `shoulder`, `shoulder_px`, `bright`, `dark`) refuses the picture instead of rejecting the part.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import tomllib
@@ -36,7 +37,7 @@ from contract.spec import Array, Box
 
 REFUSED = "refused"
 LABELS = (PASS, REJECT, REFUSED)
-LOOKS = ("edge_px", "edge_share", "shoulder", "shoulder_px", "bright", "dark")
+LOOKS = tuple(one.name for one in dataclasses.fields(ops.Looks))
 _LENGTHS = "outer_diameter|outer_least|outer_largest|wall_least|wall_mean|septum_least|offset"
 _LUMEN = r"lumen_[1-9]\d?_(diameter|longest|shortest)"
 _RATIOS = f"{LUMENS}|ovality|wall_ratio|concentricity"
@@ -147,8 +148,8 @@ def inspect(picture: Array, limits: Limits) -> Part:
     except ops.UnmeasurableError as error:
         return _refused(str(error), None)
     measured = section.sizes(found)
-    seen = section.looks(found.looks, diameter_px=measured["outer_diameter_px"])
-    if why := section.doubt(seen) or _odd(seen, limits):
+    doubt = section.doubt(found.looks, diameter_px=measured["outer_diameter_px"])
+    if why := doubt or _odd(found.looks, limits):
         return _refused(why, found.box)
     if limits.um_per_px is not None:
         measured = section.in_um(measured, um_per_px=limits.um_per_px)
@@ -179,12 +180,12 @@ def decide(measured: Mapping[str, float], limits: Limits, *, box: Box | None = N
     )
 
 
-def _odd(seen: Mapping[str, float], limits: Limits) -> str:
+def _odd(seen: ops.Looks, limits: Limits) -> str:
     """Which look is out of the limits set for it."""
-    for name in LOOKS:
+    for name, value in dataclasses.asdict(seen).items():
         limit = limits.limits.get(name)
-        if limit is not None and limit.excess(seen[name]) > 1.0:
-            return f"the picture is not as it should be: {name} {seen[name]:.3g}, {limit}"
+        if limit is not None and limit.excess(value) > 1.0:
+            return f"the picture is not as it should be: {name} {value:.3g}, {limit}"
     return ""
 
 

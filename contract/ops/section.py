@@ -37,6 +37,7 @@ _REACH_SHARE = 1 / 45
 _STEEP_PX = 2.0  # to each side of the steepest place
 _TOGETHER = 5  # neighbouring normals averaged
 _NEIGHBOURS, _STRAY_PX = 15, 1.5  # an edge so far from the median of so many to each side strays
+_EVEN = 3  # edges to each side averaged: where a pixel begins moves a single one
 _LEVELS = (0.9, 0.5, 0.1)  # of the step from dark to bright
 
 
@@ -251,11 +252,17 @@ def _edge(outline: tuple[Array, Array], profiles: Array, places: Array) -> Array
     weights = fall**2 * (np.abs(places - steepest[:, None]) <= _STEEP_PX)
     # a row without any fall stays where the threshold found it
     offset = (weights * places).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-9)
-    near = np.pad(offset, _NEIGHBOURS, mode="wrap")
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(near, 2 * _NEIGHBOURS + 1), axis=1)
+    usual = np.median(_with_neighbours(offset, _NEIGHBOURS), axis=1)
     offset = np.where(np.abs(offset - usual) > _STRAY_PX, usual, offset)
+    offset = _with_neighbours(offset, _EVEN).mean(axis=1)
     moved: Array = points + offset[:, None] * normals
     return moved
+
+
+def _with_neighbours(ring: Array, count: int) -> Array:
+    """(n, 2 count + 1): each value of a closed row, with so many before and after it."""
+    around = np.pad(ring, count, mode="wrap")
+    return np.lib.stride_tricks.sliding_window_view(around, 2 * count + 1)
 
 
 def _widths(profiles: Array, places: Array) -> Array:

@@ -6,8 +6,9 @@ resolution; sizes are measured there), `product` and `source_name`.
 
 Protocol: every picture by `contract.section_limits` without any limits, so without a bundle. How
 well one section repeats is known where `source_name` tells a section (`S17`) from its pictures
-(`_11`, `_22`): it was photographed again at another angle. Of other names it is not known. Then the same pictures again with more
-light than the camera could take and out of focus, which must be refused.
+(`_11`, `_22`): it was photographed again at another angle. Of other names it is not known. Then the
+same pictures again with more light than the camera could take and out of focus, which must be
+refused.
 """
 
 from __future__ import annotations
