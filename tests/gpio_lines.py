@@ -20,6 +20,11 @@ class FakeChip:
         self._folder.mkdir()
         for number in range(8):
             os.mkfifo(self._folder / f"{number}.edges")
+        # open all the time, or what is written before the other side opens it would be lost
+        self._edges = [
+            os.open(self._folder / f"{number}.edges", os.O_RDWR | os.O_NONBLOCK)
+            for number in range(8)
+        ]
         monkeypatch.setenv("FAKE_GPIO", str(folder))
         monkeypatch.setenv("PYTHONPATH", str(FAKES))
         monkeypatch.syspath_prepend(str(FAKES))
@@ -27,10 +32,13 @@ class FakeChip:
     def edge(self, number=0, *, t_ns=None):
         """An edge now, or at that time; its time."""
         t_ns = time.monotonic_ns() if t_ns is None else t_ns
-        fd = os.open(self._folder / f"{number}.edges", os.O_RDWR | os.O_NONBLOCK)
-        os.write(fd, f"{t_ns}\n".encode())
-        os.close(fd)
+        os.write(self._edges[number], f"{t_ns}\n".encode())
         return t_ns
+
+    def close(self):
+        """Nobody triggers any more."""
+        for fd in self._edges:
+            os.close(fd)
 
     def log(self, number=1):
         """(time in ns, level) of every change of an output."""

@@ -26,7 +26,9 @@ LATE = 80 * _MS  # a machine that does other things as well
 
 @pytest.fixture
 def chip(tmp_path, monkeypatch):
-    return FakeChip(tmp_path, monkeypatch)
+    chip = FakeChip(tmp_path, monkeypatch)
+    yield chip
+    chip.close()
 
 
 def rejector(chip, **more):
@@ -91,7 +93,7 @@ def test_a_decision_that_comes_too_late_is_a_reject_and_says_so(chip, wired):
 def test_two_parts_closer_than_the_decision_takes_are_not_mixed_up(chip, wired):
     wired.open()
     first = chip.edge()
-    time.sleep(0.03)
+    time.sleep(0.08)
     second = trigger(chip, wired)
     assert not wired.decide(first, may_pass=False)
     assert wired.decide(second, may_pass=True)
