@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contract.tls import expiry_warning
-from edge import config, sources, tls
+from edge import config, doctor_lines, sources, tls
 from edge.activate import open_or_previous
 from edge.bundle import Bundle
 from edge.config import DeviceConfig, PipelineConfig
@@ -55,6 +55,7 @@ def _bundle(pipeline: PipelineConfig, base: Path) -> Iterator[Finding]:
     else:
         took = f"{bundle.window_s * 1e3:.3g} ms a window of {hop_s:g} s"
         yield Finding(what, f"{model}, golden vectors reproduced, {took}")
+        yield from doctor_lines.deadline(pipeline, bundle.window_s)
     if pipeline.gallery is not None:
         yield _gallery(pipeline, bundle, base)
 

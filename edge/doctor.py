@@ -23,6 +23,7 @@ from edge import (
     config,
     doctor_broker,
     doctor_cameras,
+    doctor_lines,
     doctor_sensors,
     engines,
     health,
@@ -120,6 +121,7 @@ def _machine(device: DeviceConfig | None) -> Iterator[Finding]:
     yield from doctor_sensors.there_are()
     yield from doctor_cameras.there_are()
     yield from doctor_cameras.needs(device.pipeline if device else ())
+    yield from doctor_lines.needs(device.pipeline if device else ())
 
 
 def _engines(device: DeviceConfig | None) -> Iterator[Finding]:
