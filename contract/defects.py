@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from contract.inspection import PASS, REJECT, REVIEW, Part
-from contract.ops.tiles import STEP
 from contract.spec import Array, Box, Detections, Floats, OperatingPoint, Profile
 
 MEAN, WHITEN, BANK = "good.mean", "good.whiten", "good.bank"
@@ -61,7 +60,7 @@ def score(of: Floats) -> float:
 def _to_mean(x: Floats, learned: Mapping[str, Array]) -> Floats:
     """(rows, columns) distance to the Gaussian of each place (Mahalanobis)."""
     mean, whiten = learned[MEAN], learned[WHITEN]
-    rows, columns = (np.minimum(np.arange(n), known - 1) for n, known in zip(x.shape, mean.shape))
+    rows, columns = (np.minimum(np.arange(n), known - 1) for n, known in zip(x.shape[:2], mean.shape[:2], strict=True))
     at = np.ix_(rows, columns)
     away = (x - mean[at])[..., None, :] @ whiten[at]
     found: Floats = np.sqrt(np.square(away[..., 0, :]).mean(axis=-1))
@@ -98,9 +97,13 @@ def _decided(part: Part, profile: Profile) -> Part:
 def _explained(part: Part, point: OperatingPoint) -> Part:
     """The same, with where and how large it is, and why it was decided so."""
     assert part.heat is not None
-    box, area = _around_peak(part.heat, at_least=point.clear_threshold)
-    left, top, right, bottom = box
-    sizes = {"width_px": right - left, "height_px": bottom - top, "area_px": area}
+    places, area = _around_peak(part.heat, at_least=point.clear_threshold)
+    left, top, right, bottom = box = tuple(part.step_px * edge for edge in places)
+    sizes = {
+        "width_px": right - left,
+        "height_px": bottom - top,
+        "area_px2": area * part.step_px**2,
+    }
     where = f"{right - left:.0f} x {bottom - top:.0f} px at ({left:.0f}, {top:.0f})"
     why = f"score {part.score:.3g}, rejected from {point.threshold:.3g} on"
     if part.label == REVIEW:
@@ -108,8 +111,8 @@ def _explained(part: Part, point: OperatingPoint) -> Part:
     return replace(part, box=box, sizes=sizes, reason=f"{where}: {why}")
 
 
-def _around_peak(of: Floats, *, at_least: float) -> tuple[Box, float]:
-    """Box of the places that hang together with the highest and reach `at_least`; their area, px2.
+def _around_peak(of: Floats, *, at_least: float) -> tuple[Box, int]:
+    """Box of the places that hang together with the highest and reach `at_least`, and how many.
 
     Places beside it that lie lower belong to other defects, or to none.
     """
@@ -126,6 +129,5 @@ def _around_peak(of: Floats, *, at_least: float) -> tuple[Box, float]:
             break
         region = wider
     rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
-    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-    left, top, right, bottom = (float(STEP * edge) for edge in box)
-    return (left, top, right, bottom), float(region.sum()) * STEP**2
+    box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
+    return box, int(region.sum())

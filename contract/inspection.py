@@ -25,6 +25,7 @@ class Part(Detection):
     Attributes:
         features: (rows, columns, d) float32, what the network says of each place; None where there
             is no network.
+        step_px: from one place to the next, pixels of the picture.
         heat: (rows, columns) float32, the score of each place, spread evenly over the picture;
             None before it is judged.
         reason: in plain words, why it was decided so.
@@ -33,6 +34,7 @@ class Part(Detection):
     """
 
     features: Floats | None = None
+    step_px: float = 8.0
     heat: Floats | None = None
     reason: str = ""
     sizes: Mapping[str, float] = field(default_factory=dict)

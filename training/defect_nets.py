@@ -48,7 +48,12 @@ def map_of(taps: Sequence[Any], *, width: int) -> Any:
     x = layers.ReLU(6.0)(layers.Add()(summed) if len(summed) > 1 else summed[0])
     x = layers.ReLU(6.0)(layers.Conv2D(width, 3, padding="same", name="mix")(x))
     bias = initializers.Constant(float(np.log(_RARE / (1 - _RARE))))
-    return layers.Conv2D(1, 1, bias_initializer=bias, name="defect")(x)
+    of_places = layers.Conv2D(1, 1, bias_initializer=bias, name="defect")(x)
+    # what is spread over the whole square, such as fine lines everywhere, raises all of its places
+    whole = layers.GlobalAveragePooling2D(keepdims=True)(taps[-1])
+    whole = layers.ReLU(6.0)(layers.Conv2D(width, 1, name="whole")(whole))
+    of_whole = layers.Conv2D(1, 1, kernel_initializer="zeros", name="all_over")(whole)
+    return layers.Add(name="logits")([of_places, of_whole])
 
 
 def loss(targets: Any, logits: Any) -> Any:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from contract.ops import tiles
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
 from training.parts import DEFECT, GOOD, Item, items
@@ -75,8 +76,9 @@ class Pictures:
         picture = item.window(i).data
         if (picture == picture[..., :1]).all():
             picture = np.ascontiguousarray(picture[..., :1])
+        picture = tiles.enlarged(picture)
         mask = item.mask(i)
-        drawn = None if mask is None else mask.astype(np.uint8)
+        drawn = None if mask is None else tiles.enlarged(mask.astype(np.uint8), is_mask=True)
         seen = Seen(picture, drawn, bool(self.is_defect[number]))
         if self._bytes < _MOST_BYTES:
             self._kept[number] = seen

@@ -1,13 +1,15 @@
 """A picture of any size as squares of one size, at its own resolution, and the squares' maps as one.
 
 The squares overlap, so that what lies at the edge of one lies inside another; where they do, the
-mean counts. Places of a map lie `STEP` pixels apart.
+mean counts. Places of a map lie `STEP` pixels apart. Only a picture far smaller than a square is
+enlarged: a network that halves it five times would not see much in it.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from contract.spec import Array, Floats
@@ -15,6 +17,7 @@ from contract.spec import Array, Floats
 SIDE = 256  # pixels of a square
 STEP = 8  # pixels from one place of a map to the next
 _OVERLAP = 64  # pixels, at least
+_SMALL = 192  # pixels: a picture whose longer side is no longer is enlarged to a square's
 
 
 class Layout(NamedTuple):
@@ -39,11 +42,33 @@ def layout(height: int, width: int) -> Layout:
     return Layout(-(-height // STEP), -(-width // STEP), _starts(rows), _starts(columns))
 
 
+def scale(height: int, width: int) -> float:
+    """How much a picture of (height, width) pixels is enlarged before it is cut; mostly 1."""
+    longest = max(height, width)
+    return SIDE / longest if longest <= _SMALL else 1.0
+
+
+def enlarged(picture: Array, *, is_mask: bool = False) -> Array:
+    """A picture as it is cut, by `scale`.
+
+    Args:
+        picture: (height, width) or (height, width, channels).
+        is_mask: it stays what it is, in no place something between.
+    """
+    by = scale(*picture.shape[:2])
+    if by == 1.0:
+        return picture
+    size = (round(picture.shape[1] * by), round(picture.shape[0] * by))
+    way = cv2.INTER_NEAREST if is_mask else cv2.INTER_CUBIC
+    made: Array = cv2.resize(picture, size, interpolation=way)
+    return made.reshape(*made.shape[:2], *picture.shape[2:])
+
+
 def cut(picture: Array) -> Floats:
     """(squares, 256, 256, 3) float32: row after row; beyond its edges the picture is mirrored.
 
     Args:
-        picture: (height, width, 3).
+        picture: (height, width, 3), as `enlarged` gives it.
     """
     height, width = picture.shape[:2]
     lies = layout(height, width)
