@@ -28,6 +28,7 @@ import tomllib
 from collections.abc import Mapping
 
 import msgspec
+import numpy as np
 
 from contract import section
 from contract.inspection import PASS, REJECT, Part
@@ -42,6 +43,8 @@ _LENGTHS = "outer_diameter|outer_least|outer_largest|wall_least|wall_mean|septum
 _LUMEN = r"lumen_[1-9]\d?_(diameter|longest|shortest)"
 _RATIOS = f"{LUMENS}|ovality|wall_ratio|concentricity"
 _NAME = re.compile(f"({_LENGTHS}|{_LUMEN})({PX}|{UM})|{_RATIOS}|{'|'.join(LOOKS)}")
+_MISSING = 2.0  # excess of a size that could not be measured
+_LIMIT, _SCALE = "limit.", "um_per_px"
 _EXAMPLES = "outer_diameter_px, wall_least_um, ovality, lumen_1_diameter_px or shoulder"
 
 
@@ -132,61 +135,85 @@ def check(limits: Limits, *, name: str) -> None:
 
 
 def inspect(picture: Array, limits: Limits) -> Part:
-    """Measure the section in a picture and decide.
+    """Measure the section in a picture and decide: `measure`, then `decide`."""
+    return decide(measure(picture), limits)
+
+
+def measure(picture: Array) -> Part:
+    """The section in a picture, not yet judged.
 
     Args:
         picture: (height, width, 3) uint8 RGB, or grey without the last axis.
-        limits: what is allowed.
 
     Returns:
-        `pass`, or `reject` with what is out of its limits, both with all sizes; or `refused`, why
-        the picture must not be measured, without any. The score is the largest excess: above 1
-        something is out; 0 where nothing is limited or measured.
+        `pass` with all sizes in pixels, and how the picture looks beside them; or `refused`, why
+        the picture must not be measured, without any.
     """
     try:
         found = ops.find(picture)
     except ops.UnmeasurableError as error:
         return _refused(str(error), None)
-    measured = section.sizes(found)
-    doubt = section.doubt(found.looks, diameter_px=measured["outer_diameter_px"])
-    if why := doubt or _odd(found.looks, limits):
+    sizes = section.sizes(found)
+    if why := section.doubt(found.looks, diameter_px=sizes["outer_diameter_px"]):
         return _refused(why, found.box)
+    return Part(PASS, box=found.box, sizes={**sizes, **dataclasses.asdict(found.looks)})
+
+
+def decide(part: Part, limits: Limits) -> Part:
+    """Pass or reject a measured part, or refuse its picture; what was refused stays so.
+
+    The score is the largest excess: above 1 something is out; 0 where nothing is limited.
+    A size that is limited and is not there rejects.
+    """
+    if part.label == REFUSED:
+        return part
+    sizes = dict(part.sizes)
     if limits.um_per_px is not None:
-        measured = section.in_um(measured, um_per_px=limits.um_per_px)
-    return decide(measured, limits, box=found.box)
-
-
-def decide(measured: Mapping[str, float], limits: Limits, *, box: Box | None = None) -> Part:
-    """Pass or reject by sizes; one that is limited and could not be measured rejects."""
-    wrong, worst = [], 0.0
+        lengths = {name: size for name, size in sizes.items() if name not in LOOKS}
+        sizes |= section.in_um(lengths, um_per_px=limits.um_per_px)
+    wrong: list[str] = []
+    odd: list[str] = []
+    worst = 0.0
     for name, limit in limits.limits.items():
-        if name in LOOKS:
-            continue
-        if name not in measured:
-            wrong.append(f"{name} is missing: {measured[LUMENS]:.0f} lumens")
-            worst = max(worst, 2.0)
-            continue
-        excess = limit.excess(measured[name])
-        worst = max(worst, excess)
-        if excess > 1.0:
-            wrong.append(f"{name} {measured[name]:.4g}, {limit}")
-    return Part(
-        REJECT if wrong else PASS,
-        worst,
-        box=box,
+        excess = limit.excess(sizes[name]) if name in sizes else _MISSING
+        is_look = name in LOOKS
+        worst = worst if is_look else max(worst, excess)
+        if name not in sizes:
+            wrong.append(f"{name} is missing: {sizes[LUMENS]:.0f} lumens")
+        elif excess > 1.0:
+            (odd if is_look else wrong).append(f"{name} {sizes[name]:.4g}, {limit}")
+    if odd:
+        return _refused(f"the picture is not as it should be: {'; '.join(odd)}", part.box)
+    return dataclasses.replace(
+        part,
+        label=REJECT if wrong else PASS,
+        score=worst,
         threshold=1.0,
         reason="; ".join(wrong),
-        sizes=dict(measured),
+        sizes=sizes,
     )
 
 
-def _odd(seen: ops.Looks, limits: Limits) -> str:
-    """Which look is out of the limits set for it."""
-    for name, value in dataclasses.asdict(seen).items():
-        limit = limits.limits.get(name)
-        if limit is not None and limit.excess(value) > 1.0:
-            return f"the picture is not as it should be: {name} {value:.3g}, {limit}"
-    return ""
+def as_arrays(limits: Limits) -> dict[str, Array]:
+    """Limits as what a bundle carries: low and high by name, infinite where there is none."""
+    arrays = {
+        f"{_LIMIT}{name}": np.array(
+            [-np.inf if one.low is None else one.low, np.inf if one.high is None else one.high]
+        )
+        for name, one in limits.limits.items()
+    }
+    return arrays if limits.um_per_px is None else {**arrays, _SCALE: np.array([limits.um_per_px])}
+
+
+def from_arrays(arrays: Mapping[str, Array]) -> Limits:
+    """What `as_arrays` made; no limits where there are none."""
+    scale = float(arrays[_SCALE][0]) if _SCALE in arrays else None
+    found = {
+        name.removeprefix(_LIMIT): Limit(*(float(x) if np.isfinite(x) else None for x in ends))
+        for name, ends in arrays.items()
+        if name.startswith(_LIMIT)
+    }
+    return Limits(scale, found)
 
 
 def _refused(why: str, box: Box | None) -> Part:

@@ -140,7 +140,7 @@ def _from_pictures(folder: Path, limits: Limits, size: str) -> list[Value]:
         task = bars.add_task("measuring", total=len(files), note="")
         for file in files:
             part = section_limits.inspect(pictures.read(file), scale)
-            if not part.sizes:
+            if part.label == section_limits.REFUSED:
                 raise DataError(f"{file}: not measured: {part.reason}; fix: photograph it again")
             if size not in part.sizes:
                 known = ", ".join(sorted(part.sizes))

@@ -92,7 +92,8 @@ def bars(found: Study, tolerance: float | None) -> Markup:
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
         axis.set_xlabel(f"% (dotted: {GOOD:.0f} and {BEARABLE:.0f})")
-        axis.legend(loc="lower right")
+        axis.set_axisbelow(True)
+        axis.legend(loc="upper right")
     return made[0]
 
 

@@ -130,6 +130,14 @@ def test_all_that_is_measured_can_be_limited():
     section_limits.check(Limits(2.0, {name: Limit(0.0) for name in measured}), name="all")
 
 
+def test_a_bundle_carries_limits_as_arrays():
+    limits = read(TOML)
+    arrays = section_limits.as_arrays(limits)
+    assert all(array.dtype.kind == "f" and not np.isnan(array).any() for array in arrays.values())
+    assert section_limits.from_arrays(arrays) == limits
+    assert section_limits.from_arrays({"good.mean": np.ones(3)}) == Limits()
+
+
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
