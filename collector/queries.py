@@ -183,13 +183,56 @@ def _newest_alerts(
 
 
 def device_with(db: sqlite3.Connection, sha256: str) -> str | None:
-    """The device that has first named this evidence in an alert."""
-    row = db.execute(
-        "SELECT device FROM message"
-        " WHERE kind = 'alert' AND json_extract(body, '$.evidence') = ? ORDER BY n LIMIT 1",
-        (sha256,),
-    ).fetchone()
-    return row and str(row["device"])
+    """The device that has first named this evidence, in an alert or else in a reading."""
+    for kind in ("alert", "reading"):  # an index each
+        row = db.execute(
+            "SELECT device FROM message"  # noqa: S608 -- constant text
+            f" WHERE kind = '{kind}' AND json_extract(body, '$.evidence') = ? ORDER BY n LIMIT 1",
+            (sha256,),
+        ).fetchone()
+        if row:
+            return str(row["device"])
+    return None
+
+
+# As the indices of them say it, to the letter.
+_NOT_PASSED = "kind = 'reading' AND json_extract(body, '$.label') IN ('reject', 'review')"
+
+
+def parts(db: sqlite3.Connection, *, limit: int) -> list[Row]:
+    """Parts that did not pass, newest first; `verdict` is what a person has said of each since.
+
+    Args:
+        db: from `reading`.
+        limit: at most this many of the latest messages about such parts are looked at.
+    """
+    rows = messages(
+        db,
+        "message.n IN (SELECT n FROM message INDEXED BY message_by_reject"  # noqa: S608 -- constant text
+        f" WHERE {_NOT_PASSED} ORDER BY n DESC LIMIT :limit) ORDER BY message.n DESC",
+        {"limit": limit},
+    )
+    said = {_part(row): row["verdict"] for row in rows if row.get("verdict")}
+    return [
+        {**row, "verdict": said.get(_part(row))}
+        for row in rows
+        if row.get("part") is not None and not row.get("verdict")
+    ]
+
+
+def _part(row: Row) -> tuple[Any, ...]:
+    return row["device"], row["pipeline"], row["part"]
+
+
+def has_part(db: sqlite3.Connection, device: str, pipeline: str, part: int) -> bool:
+    """Whether that part did not pass, and nobody has given a verdict on it."""
+    rows = db.execute(
+        "SELECT json_extract(body, '$.verdict') AS verdict FROM message"  # noqa: S608 -- constant text
+        f" WHERE {_NOT_PASSED} AND device = ? AND pipeline = ?"
+        " AND json_extract(body, '$.part') = ?",
+        (device, pipeline, part),
+    ).fetchall()
+    return bool(rows) and all(row["verdict"] is None for row in rows)
 
 
 def pipelines(db: sqlite3.Connection, kind: str, device: str) -> list[str]:

@@ -120,6 +120,23 @@ def _index_levels(db: sqlite3.Connection) -> None:
     )
 
 
+def _index_parts(db: sqlite3.Connection) -> None:
+    # Parts that did not pass, and what people said of them: few among many readings.
+    db.execute(
+        "CREATE INDEX message_by_reject ON message (kind)"
+        " WHERE kind = 'reading' AND json_extract(body, '$.label') IN ('reject', 'review')"
+    )
+    db.execute(
+        "CREATE INDEX message_by_part ON message"
+        " (device, pipeline, json_extract(body, '$.part'))"
+        " WHERE kind = 'reading' AND json_extract(body, '$.label') IN ('reject', 'review')"
+    )
+    db.execute(
+        "CREATE INDEX message_by_seen ON message (json_extract(body, '$.evidence'))"
+        " WHERE kind = 'reading' AND json_extract(body, '$.evidence') NOT NULL"
+    )
+
+
 # Applied once each, in this order, for ever: add new ones at the end, never edit an old one.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _create_tables,
@@ -128,6 +145,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _order_by_era,
     _count_states,
     _index_levels,
+    _index_parts,
 )
 
 

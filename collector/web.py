@@ -1,4 +1,7 @@
-"""The page and its API. What is shown comes from the store; nothing can be changed from here."""
+"""The page and its API. What is shown comes from the store, and nothing there can be changed here.
+
+What a person says of a part goes to its device, whose answer is stored like any other message.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -15,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from collector import evidence_web, fleet, metrics, queries
 from collector.answers import as_json, refuse
+from contract.messages import Command, Name, Review
 
 if TYPE_CHECKING:
     import threading
@@ -30,6 +36,7 @@ PAGE = Path(__file__).parent / "templates"
 MOST_ROWS = 1_000
 _POLL_S = 0.25
 _HEARTBEAT_S = 10.0
+_MOST_BODY_BYTES = 1024
 _SECURITY_HEADERS = {
     "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "x-content-type-options": "nosniff",
@@ -80,11 +87,25 @@ def make_app(
     async def stream(_: Request) -> Response:
         return StreamingResponse(_changes(path, stopping), media_type="text/event-stream")
 
+    def is_due(said: _Said) -> bool:
+        with queries.reading(path) as db:
+            return queries.has_part(db, said.device, said.pipeline, said.part)
+
+    async def review(request: Request) -> Response:
+        said = await _review(request)
+        if not await run_in_threadpool(is_due, said):
+            raise HTTPException(404, "no verdict is due on such a part")
+        one = Review(pipeline=said.pipeline, part=said.part, verdict=said.verdict)
+        ingest.tell(said.device, Command(name="review", reviews=[one]))
+        return as_json({"state": "sent", "device": said.device}, status=202)
+
     routes = [
         Route("/", page),
         Route("/api/alerts", read(_alerts)),
         Route("/api/devices", read(_devices)),
         Route("/api/scores", read(_scores)),
+        Route("/api/parts", read(_parts)),
+        Route("/api/review", review, methods=["POST"]),
         Route("/api/summary", read(lambda db, _: queries.summary(db))),
         Route("/api/rejected", read(_rejected)),
         *evidence_web.Pages(path, fetcher, ingest.tell).routes(),
@@ -111,6 +132,35 @@ def _alerts(db: Any, request: Request) -> Any:
 def _scores(db: Any, request: Request) -> Any:
     limit, since = _whole(request, "limit", 300, MOST_ROWS), _whole(request, "since", 0)
     return {"series": queries.scores(db, limit=limit, since=since)}
+
+
+def _parts(db: Any, request: Request) -> Any:
+    return {"parts": queries.parts(db, limit=_whole(request, "limit", 100, MOST_ROWS))}
+
+
+class _Said(Review, frozen=True, kw_only=True):
+    """What is sent to `/api/review`."""
+
+    device: Name
+
+
+async def _review(request: Request) -> _Said:
+    """The body of a request, which no form of another site can send: those have no JSON.
+
+    Raises:
+        HTTPException: it is something else.
+    """
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise HTTPException(415, "send application/json")
+    body = bytearray()
+    async for some in request.stream():
+        body += some
+        if len(body) > _MOST_BODY_BYTES:
+            raise HTTPException(413, f"at most {_MOST_BODY_BYTES} bytes")
+    try:
+        return msgspec.json.decode(body, type=_Said)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise HTTPException(400, str(error)) from None
 
 
 def _rejected(db: Any, request: Request) -> Any:

@@ -138,16 +138,18 @@ class EachPart:
     def _alert(
         self, of: Detection, state: str, level: Level, *, hits: int, text: str = ""
     ) -> Alert:
+        label = REJECT if isinstance(of, Part) else of.label
         return Alert(
             workload=self._workload,
             state="raised" if state == "raised" else "cleared",
-            label=REJECT if isinstance(of, Part) else of.label,
+            label=label,
             score=of.score,
             threshold=self._threshold(of),
             hits=hits,
             of=len(self._state.last) if isinstance(of, Part) else 1,
             level=level,
             text=text[:1000],
+            visit=label,  # several may be raised on one level
         )
 
     def _threshold(self, one: Detection) -> float:

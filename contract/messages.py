@@ -83,7 +83,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     visit: Annotated[
         Text | None,
-        Meta(description="one person's stay, the same in all that is said of it; null: no visit"),
+        Meta(
+            description="what belongs together, such as one person's stay: the same in all that is "
+            "said of it; null: there is but one"
+        ),
     ] = None
     who: Annotated[
         Text | None, Meta(description="name of the person who was recognised; null: nobody was")

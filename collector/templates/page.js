@@ -2,6 +2,7 @@
 // All text from devices goes through textContent: a label may hold anything.
 
 import { chart } from "/static/chart.js";
+import { drawParts, shiftLines } from "/static/parts.js";
 import { pictures } from "/static/spectrum.js";
 
 const POINTS = 300, ALERTS = 100;
@@ -106,6 +107,7 @@ function pipelinePart(device, pipeline, width) {
     bar.setAttribute("aria-label", "learned windows");
     part.append(bar);
   }
+  part.append(...shiftLines(pipeline, element));
   const points = scores.get(`${device.device}/${pipeline.pipeline}`);
   if (points?.length > 1) {
     const own = alerts.filter((a) => a.kind === "alert"
@@ -183,8 +185,9 @@ function drawEvidence(alert, panel, found) {
   if (found.picture) {
     const picture = element("img", "look");
     picture.src = `/api/evidence/${alert.evidence}/picture`;
-    picture.alt = `the best look at the person: ${named(alert)}`;
-    const words = `The best look up to picture ${found.window} · `;
+    const isPart = alert.label === "reject";
+    picture.alt = isPart ? "the part, and where on it how much was found" : `the best look at the person: ${named(alert)}`;
+    const words = isPart ? "The part, and where on it how much was found · " : `The best look up to picture ${found.window} · `;
     panel.replaceChildren(element("p", "mark", words, ...file), picture);
     return;
   }
@@ -323,10 +326,10 @@ const newestScore = () => Math.max(0, ...[...scores.values()].map(newestOf));
 async function refresh() {
   try {
     const knownAlert = newestOf(alerts);
-    const [health, summary, fleet, listed, plotted] = await Promise.all([
+    const [health, summary, fleet, listed, plotted, inspected] = await Promise.all([
       ask("/healthz"), ask("/api/summary"), ask("/api/devices"),
       ask(`/api/alerts?limit=${ALERTS}`), // all of them: a row is dated anew once its device is
-      ask(`/api/scores?limit=${POINTS}&since=${newestScore()}`),
+      ask(`/api/scores?limit=${POINTS}&since=${newestScore()}`), ask("/api/parts"),
     ]);
     const urgency = (device) => 4 * isInAlarm(device) + 2 * isNoticedIn(device) + isInTrouble(device);
     devices = fleet.devices.sort((a, b) => urgency(b) - urgency(a)); // the rest by name
@@ -341,6 +344,7 @@ async function refresh() {
     drawDevices(fleet.now_ns, fleet.left_out);
     if (!isSame || !alerts.length) drawAlerts(knownAlert > 0 && newestOf(alerts) > knownAlert);
     drawAges(fleet.now_ns);
+    drawParts(inspected.parts, byId("parts"), { element, format });
     drawSummary(summary);
     drawLink(health);
   } catch {

@@ -21,7 +21,7 @@ from collector.ingest import Ingest
 from collector.metrics import Metrics, StoreMetrics
 from collector.store import Rejected, Store
 from contract.evidence import MAX_BYTES
-from contract.messages import Status
+from contract.messages import Reading, Status
 
 DOCS = (Path(__file__).parents[2] / "docs" / "collector.md").read_text(encoding="utf-8")
 
@@ -43,6 +43,7 @@ def path(tmp_path_factory):
                 a_score(),
                 alert(),
                 sensor(),
+                Reading(workload="inspection", label="reject", score=0.9, part=1),
             )
         ],
         [Rejected("vedette/x", "topic has no known kind", b"x", 1, now_ns)],
@@ -58,7 +59,7 @@ def example(title):
 
 
 # Of these the fields are the device's: some free, the others explained in docs/mqtt.md.
-FREE = ("dropped", "outbox", "throttled")
+FREE = ("dropped", "outbox", "throttled", "sizes")
 
 
 def shape(value):
@@ -78,6 +79,7 @@ ANSWERS = {
         "devices": fleet.devices(db, now_ns=0),
     },
     "/api/scores": lambda db: {"series": queries.scores(db, limit=9)},
+    "/api/parts": lambda db: {"parts": queries.parts(db, limit=9)},
     "/api/summary": queries.summary,
     "/api/rejected": lambda db: {"rejected": queries.rejected(db, limit=9)},
 }

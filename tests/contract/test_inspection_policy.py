@@ -123,6 +123,8 @@ def test_each_kind_of_drift_has_its_own_alert_and_words():
     )
     _, *raised = each.update((Part(P), *found), 0)
     assert [one.label for one in raised] == ["lighting", "focus", "position", "scores"]
+    # whoever shows one state a level tells them apart by it
+    assert [one.visit for one in raised] == [one.label for one in raised]
     assert len({one.text for one in raised}) == 4
     for number in range(4):
         (_, *over) = each.update((Part(P), Detection("focus", threshold=0.5)), number)
