@@ -22,6 +22,7 @@ _DIGITS = (  # five by seven dots each, row by row
     "01110 10001 10001 01110 10001 10001 01110",
     "01110 10001 10001 01111 00001 00010 01100",
 )
+_ADVANCE = 0.9  # from one digit to the next, of their height
 _MARGIN = 40.0  # of the unrolled surface beyond what a picture shows, for shift and tilt
 
 
@@ -65,7 +66,7 @@ def seen(part: Part, sight: Sight, around: Array, view: int) -> Surface:
         return Surface(near, deep, nothing, nothing)
     is_far = abs(part.print_.angle) > np.pi / 2
     fine = 1.5 * sight.scale
-    ink = _printed(part.print_, part.radius, long, view * (long - 2 * _MARGIN), fine)
+    ink = _printed(part, part.print_, long, view * (long - 2 * _MARGIN), fine)
     if is_far:
         ink = cv2.GaussianBlur(ink, (0, 0), 2.2 * fine)[::-1]
     y = (around + np.float32(np.pi / 2)) * np.float32(part.radius * fine)
@@ -86,8 +87,9 @@ def _grain(rng: np.random.Generator, long: float) -> Array:
     return found
 
 
-def _printed(mark: Print, radius: float, long: float, start: float, fine: float) -> Array:
+def _printed(part: Part, mark: Print, long: float, start: float, fine: float) -> Array:
     """(rows around half of the tube, columns along it), `fine` pixels for a length of 1."""
+    radius = part.radius
     shape = int(np.pi * radius * fine), int(long * fine)
     ink = np.zeros(shape, np.float32)
     middle = shape[0] / 2 + (mark.angle - np.pi * round(mark.angle / np.pi)) * radius * fine
@@ -96,13 +98,23 @@ def _printed(mark: Print, radius: float, long: float, start: float, fine: float)
     for k in range(first, first + int(long / mark.every) + 3):
         at = (mark.start + k * mark.every + origin) * fine
         wide, high = mark.tick[0] * fine / 2, mark.tick[1] * fine / 2
+        text = 5 + 2 * _ADVANCE * mark.digit if mark.digit and k % 2 == 0 else 0.0
+        if _meets_band(part, at / fine - long / 2, mark.tick[0] + text):
+            continue
         _fill(ink, at - wide, at + wide, middle - high, middle + high)
-        if mark.digit and k % 2 == 0:
+        if text:
             _write(
                 ink, at + wide + 5 * fine, middle, (mark.number + k // 2) % 100, mark.digit * fine
             )
     soft: Array = cv2.GaussianBlur(ink, (0, 0), 0.7 * fine) * np.float32(mark.density)
     return soft
+
+
+def _meets_band(part: Part, at: float, long: float) -> bool:
+    """Nobody prints where a band will be: whether that much ink would lie below one."""
+    return any(
+        at - 8.0 < middle + half and at + long + 4.0 > middle - half for middle, half in part.bands
+    )
 
 
 def _fill(ink: Array, left: float, right: float, top: float, bottom: float) -> None:
@@ -124,7 +136,7 @@ def _write(ink: Array, left: float, middle: float, number: int, high: float) -> 
         place = ink[max(y, 0) : y + glyph.shape[0], max(x, 0) : max(x + glyph.shape[1], 0)]
         cut = glyph[max(-y, 0) :, max(-x, 0) :][: place.shape[0], : place.shape[1]]
         np.maximum(place, cut, out=place)
-        left += 6.3 * dot
+        left += _ADVANCE * high
 
 
 def _looked_up(texture: Array, x: Array, y: Array) -> Array:

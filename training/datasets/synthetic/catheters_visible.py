@@ -6,8 +6,8 @@ tenth, so that beyond the mask nothing is changed at all; of the smallest, which
 more than they are, it ends at a quarter. Where it would be too faint it is made stronger.
 
 The contrast-to-noise ratio is the mean of the changes, as multiples of `unrest` at that place, over
-the half of the mask where they are strongest. It is at least `least_cnr(size)`: 6 for large
-defects, 12 for the smallest. Dust has at most 2.5 times the sensor's noise.
+the half of the mask where they are strongest. It is at least `least_cnr(size)`: 8 for large
+defects, 16 for the smallest. Dust has at most 2.5 times the sensor's noise.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ _RANGES = {
 }
 _ALSO_ON_METAL = ("scratch", "fibre", "contamination")
 _MOVED = "kink"  # a contour that is elsewhere; changed by more than that it would show twice
+_LEAST_LEVELS = 1.3
 _PLACES = 24  # tried before another kind is drawn, and kinds before another size
 _REACH = 0.72  # of the radius: nearer to the contour a surface cannot be seen into
 
@@ -130,19 +131,21 @@ def with_defect(scene: Scene, rng: np.random.Generator, defects: tuple[str, ...]
 def unrest(clean: Array) -> Array:
     """What a defect must stand out of, as a standard deviation at each pixel, in grey levels.
 
-    The sensor's noise, and a quarter of how far the part itself departs from its surroundings of
-    two pixels: on the edge of a print or of a streak less can be seen than on an even wall.
+    The sensor's noise; a quarter of how far the part itself departs from its surroundings of two
+    pixels, for on the edge of a print or of a streak less can be seen than on an even wall; and
+    `_LEAST_LEVELS`, for in the dark the sensor tells shades apart that no eye does.
 
     Args:
         clean: (size, size) float32 grey levels of the part as it should be.
     """
     structure = camera.blurred(np.abs(clean - camera.blurred(clean, 2.0)), 2.0)
-    return np.hypot(camera.noise_sigma(clean), np.float32(0.25) * structure)
+    noise = np.hypot(camera.noise_sigma(clean), np.float32(_LEAST_LEVELS))
+    return np.hypot(noise, np.float32(0.25) * structure)
 
 
 def least_cnr(size_px: float) -> float:
     """The least contrast-to-noise ratio of a defect of that size."""
-    return 6.0 * (1.0 + LEAST_PX / size_px)
+    return 8.0 * (1.0 + LEAST_PX / size_px)
 
 
 def longest_px(mask: Array) -> float:
