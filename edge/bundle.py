@@ -257,7 +257,8 @@ def _check_point(files: Files) -> None:
 def _installed(files: Files) -> str:
     offered = {engine for stage in files.manifest.stages.values() for engine in stage}
     for name in ("tflite", "onnx"):
-        if name in offered and engines.version(name):
+        # where no stage has a model, any will do: it has nothing to run
+        if (name in offered or not offered) and engines.version(name):
             return name
     raise BundleError(
         f"{files.path}: needs one of the engines {sorted(offered)}; "

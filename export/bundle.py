@@ -99,7 +99,8 @@ def write(
             digest = sha256(fresh / manifest.LEARNED)
             stored = msgspec.structs.replace(stored, learned_sha256=digest)
         (fresh / manifest.MANIFEST).write_bytes(manifest.encode(stored))
-        for engine in sorted({engine for stage in made.stages.values() for engine in stage}):
+        offered = {engine for stage in made.stages.values() for engine in stage}
+        for engine in sorted(offered) or (None,):  # without a model: whichever is installed
             Bundle.open(fresh, engine)
         _put(fresh, folder)
     finally:
