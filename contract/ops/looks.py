@@ -82,7 +82,7 @@ def shift(view: Floats, of: Floats) -> tuple[float, float]:
     size = np.abs(crossed)
     crossed /= (size + 1e-3 * size.max() + 1e-12) ** _WHITENED
     found = np.roll(np.fft.irfft2(crossed, s=view.shape), (REACH, REACH), (0, 1))
-    near = found[: 2 * REACH + 1, : 2 * REACH + 1]
+    near = found[: 2 * REACH + 1, : 2 * REACH + 1] * _LIKELY
     row, column = np.unravel_index(near.argmax(), near.shape)
     down, right = _summit(near[:, column], int(row)), _summit(near[row], int(column))
     return (right - REACH) / VIEW, (down - REACH) / VIEW
@@ -102,6 +102,9 @@ def _window() -> Floats:
 
 
 _WINDOW = _window()
+# Where a pattern repeats itself, or runs along a side, the nearest of many places is meant.
+_NEAR = np.exp(-0.5 * (np.arange(-REACH, REACH + 1) / (REACH / 2)) ** 2)
+_LIKELY = np.outer(_NEAR, _NEAR)
 
 
 def _summit(values: Array, top: int) -> float:
