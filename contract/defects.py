@@ -16,7 +16,6 @@ from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.spec import Array, Box, Detections, Floats, OperatingPoint, Profile
 
 MEAN, WHITEN, BANK = "good.mean", "good.whiten", "good.bank"
-CENTRE, SCALE, AXES = "good.centre", "good.scale", "good.axes"
 _WORST = 4  # places whose mean is the score of a part: one alone may be noise
 _BLOCK = 4096  # places that are compared with the bank at once
 
@@ -39,16 +38,14 @@ def heat(features: Floats, learned: Mapping[str, Array]) -> Floats:
 
     Args:
         features: (rows, columns, d) float32.
-        learned: of good parts, by names beginning with `good.`: of the features `centre` (d,),
-            `scale` (d,) and `axes` (d, k); then either `mean` (rows, columns, k) and `whiten`
-            (rows, columns, k, k), a Gaussian for each place (PaDiM: Defard et al., ICPR workshops
-            2021), or `bank` (m, k), features that good parts have anywhere (PatchCore: Roth et al.,
-            CVPR 2022). Nothing of this: the features are the score, (rows, columns, 1).
+        learned: of good parts, by names beginning with `good.`: `mean` (rows, columns, d) and
+            `whiten` (rows, columns, d, d), a Gaussian for each place (PaDiM: Defard et al., ICPR
+            workshops 2021), or `bank` (m, d), features that good parts have anywhere (PatchCore:
+            Roth et al., CVPR 2022). Neither: the features are the score, (rows, columns, 1).
     """
-    if CENTRE not in learned:
-        return features[..., 0]
-    x = ((features - learned[CENTRE]) / learned[SCALE]) @ learned[AXES]
-    return _to_nearest(x, learned[BANK]) if BANK in learned else _to_mean(x, learned)
+    if BANK in learned:
+        return _to_nearest(features, learned[BANK])
+    return _to_mean(features, learned) if MEAN in learned else features[..., 0]
 
 
 def score(of: Floats) -> float:
@@ -98,7 +95,7 @@ def _explained(part: Part, point: OperatingPoint) -> Part:
     """The same, with where and how large it is, and why it was decided so."""
     assert part.heat is not None
     places, area = _around_peak(part.heat, at_least=point.clear_threshold)
-    left, top, right, bottom = box = tuple(part.step_px * edge for edge in places)
+    left, top, right, bottom = (part.step_px * edge for edge in places)
     sizes = {
         "width_px": right - left,
         "height_px": bottom - top,
@@ -108,6 +105,7 @@ def _explained(part: Part, point: OperatingPoint) -> Part:
     why = f"score {part.score:.3g}, rejected from {point.threshold:.3g} on"
     if part.label == REVIEW:
         why += f", passes below {point.clear_threshold:.3g}"
+    box = (left, top, right, bottom)
     return replace(part, box=box, sizes=sizes, reason=f"{where}: {why}")
 
 

@@ -13,14 +13,14 @@ from rich.progress import Progress
 
 from contract.fold import Model
 from contract.manifest import FORMAT_VERSION, MANIFEST, Manifest, ModelFile
-from contract.spec import Array, Engine, OperatingPoint
+from contract.spec import Engine, OperatingPoint
 from edge.engines import open_engine
 from export import bundle, calibrate, convert, device, onnx, parity, parity_page, tflite
 from export.parity import FLOAT
 from training import backend, report
 from training import run as runs
 from training.datasets import DataError, Recording
-from training.job import Job
+from training.job import Job, learn
 from training.splits import SPLITS
 from training.watch import Seen, lean, see
 
@@ -62,16 +62,17 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
             for engine in ENGINES
         }
         seen = _see(job, models, engines, bars)
-        given: dict[str, Array] = {}
-        if job.recipe.learn is not None:
-            given = job.recipe.learn(*(
+        given = learn(
+            job.recipe,
+            *(
                 [one for e in ENGINES for which in splits for one in seen[which][e]]
                 for splits in (("training",), job.chosen_on)
-            ))
-            seen = {
-                which: {name: [replace(one, given=given) for one in of] for name, of in by.items()}
-                for which, by in seen.items()
-            }
+            ),
+        )
+        seen = {
+            which: {name: [replace(one, given=given) for one in of] for name, of in by.items()}
+            for which, by in seen.items()
+        }
         point = job.recipe.operating_point(
             [one for e in ENGINES for which in job.chosen_on for one in seen[which][e]]
         )

@@ -141,7 +141,7 @@ def _train(job: Job) -> runs.Run:
             examples = {
                 which: recipe.data(job.recordings(which)) for which in ("training", "validation")
             }
-            total = job.run.epochs or recipe.epochs
+            total = (job.run.epochs or recipe.epochs) if recipe.epochs else 0
             task = bars.add_task(f"training {stage}", total=total, note="starting Keras")
 
             from training import backend, loop
@@ -203,11 +203,9 @@ def _measure(
             found.append(lean(one) if job.recipe.sections else one)
             bars.advance(task)
     bars.update(task, note="report")
-    if job.recipe.learn is not None:
-        given = job.recipe.learn(
-            seen["training"], [one for which in job.chosen_on for one in seen[which]]
-        )
-        seen = {which: [replace(one, given=given) for one in of] for which, of in seen.items()}
+    chosen_on = [one for which in job.chosen_on for one in seen[which]]
+    given = jobs.learn(job.recipe, seen["training"], chosen_on)
+    seen = {which: [replace(one, given=given) for one in of] for which, of in seen.items()}
     point = job.recipe.operating_point([one for which in job.chosen_on for one in seen[which]])
     apart = {
         which: [judge(job.workload, one, point) for one in seen[which]]

@@ -10,10 +10,10 @@ import numpy as np
 from contract import defects
 from contract.ops.tiles import STEP
 from contract.spec import Array, Floats
-from training import backend, part_crops
+from training import backend, drawn_defects, part_crops
 from training.datasets import DataError, Recording
-from training.parts import items
 from training.part_crops import Pictures, Seen
+from training.parts import GOOD, items
 from training.recipes import Examples, StageRecipe
 
 _PLACES = 4  # highest of a crop: what a part is judged by, see `contract.defects.score`
@@ -89,20 +89,33 @@ def _cross_entropy(z: Any, is_true: Any) -> Any:
 
 def scores(model: Any, seen: Sequence[Seen]) -> Array:
     """(n,) how much of a defect is seen in the middle 256 x 256 pixels of each picture."""
-    maps = backend.as_model(model)(np.concatenate([part_crops.whole(one) for one in seen]))
-    return np.array([defects.score(one[..., 0]) for one in maps])
+    return _scores(model, np.concatenate([part_crops.whole(one) for one in seen]))
+
+
+def _scores(model: Any, crops: Floats) -> Array:
+    return np.array([defects.score(one[..., 0]) for one in backend.as_model(model)(crops)])
 
 
 def validate(model: Any, examples: Examples) -> float:
-    """Mean cross-entropy of pictures, defective and good ones weighing the same."""
+    """Mean cross-entropy of pictures, defective and good ones weighing the same.
+
+    Where none is defective, defects are drawn onto every second one, always the same.
+    """
     pictures = examples[0]
     assert isinstance(pictures, Pictures)
     some = np.linspace(0, len(pictures) - 1, min(_VALIDATED, len(pictures))).astype(int)
     seen = pictures[some]
-    z, is_defect = scores(model, seen), np.array([one.is_defect for one in seen])
+    crops = [part_crops.whole(one)[0] for one in seen]
+    is_defect = np.array([one.is_defect for one in seen])
+    if not is_defect.any():
+        rng = np.random.default_rng(0)
+        for i in range(1, len(crops), 2):
+            crops[i], _ = drawn_defects.draw(crops[i], crops[i - 1], rng)
+        is_defect[1::2] = True
+    z = _scores(model, np.stack(crops))
     each = np.maximum(z, 0) - z * is_defect + np.log1p(np.exp(-np.abs(z)))
-    of_class = [each[is_defect == which].mean() for which in (True, False) if (is_defect == which).any()]
-    return float(np.mean(of_class))
+    classes = [is_it for is_it in (is_defect, ~is_defect) if is_it.any()]
+    return float(np.mean([each[is_it].mean() for is_it in classes]))
 
 
 def examples(recordings: Sequence[Recording]) -> Examples:
@@ -121,6 +134,20 @@ def examples(recordings: Sequence[Recording]) -> Examples:
     return found
 
 
+def good_ones(recordings: Sequence[Recording]) -> Examples:
+    """Pictures of good parts alone.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = Pictures(items(recordings), labels=(GOOD,))
+    if len(found) < _FEWEST:
+        raise DataError(
+            f"{len(found)} good parts to learn from; fix: at least {_FEWEST}, better 50"
+        )
+    return found, np.zeros(len(found), np.float32)  # type: ignore[return-value]
+
+
 def calibration(recordings: Sequence[Recording]) -> Floats:
     """(at most 200, 256, 256, 3) pictures as they are, to quantize with."""
     pictures = Pictures(items(recordings))
@@ -128,37 +155,48 @@ def calibration(recordings: Sequence[Recording]) -> Floats:
     return np.concatenate([part_crops.whole(one) for one in pictures[some]])
 
 
-def stage(
-    network: Callable[[], Any],
-    *,
-    epochs: int,
-    steps: int,
-    batch: int,
-    learning_rate: float,
-) -> StageRecipe:
-    """How a supervised network is trained.
+def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
+    """A network that learns from good and defective parts.
 
     Args:
         network: makes it: Keras model, (n, 256, 256, 3) -> (n, 32, 32, 1) logits.
-        epochs: as in a `StageRecipe`.
-        steps: batches of an epoch.
-        batch: crops.
-        learning_rate: at the start.
+        how: epochs, steps, batch and learning rate, as in a `StageRecipe`.
     """
+    rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"])
+    return _stage(network, data=examples, augment=part_crops.crops, rows=rows, **how)
+
+
+def from_good(network: Callable[[], Any], **how: Any) -> StageRecipe:
+    """The same from good parts alone, with defects drawn onto them.
+
+    Args:
+        network: as in `supervised`.
+        how: likewise.
+    """
+    rows = part_crops.evenly(rows=how["steps"] * how["batch"])
+    return _stage(network, data=good_ones, augment=part_crops.drawn_on, rows=rows, **how)
+
+
+def from_few(network: Callable[[], Any], **how: Any) -> StageRecipe:
+    """The same from good parts with defects drawn onto them, and a few real defects.
+
+    Args:
+        network: as in `supervised`.
+        how: likewise.
+    """
+    rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"], defective=0.25)
+    return _stage(network, data=examples, augment=part_crops.drawn_on, rows=rows, **how)
+
+
+def _stage(network: Callable[[], Any], **how: Any) -> StageRecipe:
     return StageRecipe(
-        data=examples,
         model=lambda _shape, _inputs: network(),
-        augment=part_crops.crops,
         loss=loss,
-        epochs=epochs,
-        steps=steps,
-        batch=batch,
-        learning_rate=learning_rate,
         calibration=calibration,
         by_batch=True,
         validate=validate,
         optimizer=_optimizer,
-        rows=part_crops.balanced(scores, rows=steps * batch),
+        **how,
     )
 
 

@@ -99,8 +99,11 @@ def _plain_logarithm(axis: Any) -> None:
 
 def learning_curves(history: Mapping[str, Mapping[str, Sequence[float]]]) -> Markup:
     """Loss of each stage over the epochs, the kept epoch marked."""
-    with drawing(1, len(history), height=3.0) as (_, axes, made):
-        for axis, (stage, curves) in zip(axes[0], history.items(), strict=True):
+    fitted = {stage: curves for stage, curves in history.items() if curves["loss"]}
+    if not fitted:
+        return Markup("<p>Nothing was fitted step by step.</p>")
+    with drawing(1, len(fitted), height=3.0) as (_, axes, made):
+        for axis, (stage, curves) in zip(axes[0], fitted.items(), strict=True):
             epochs = np.arange(1, len(curves["loss"]) + 1)
             best = int(np.argmin(curves["val_loss"]))
             axis.semilogy(epochs, curves["loss"], color=GREY, label="training (augmented)")

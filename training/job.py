@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract import workloads
-from contract.spec import Workload
+from contract.spec import Array, Workload
 from training import run as runs
 from training.datasets import DataError, DataSet, Recording
 from training.recipes import Recipe
 from training.recipes import load as load_recipe
 from training.splits import recordings
+from training.watch import Seen
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,21 @@ class Job:
             uses_all=self.run.uses_all,
             tests=self.recipe.tests,
         )
+
+
+def learn(recipe: Recipe, training: Sequence[Seen], apart: Sequence[Seen]) -> dict[str, Array]:
+    """What travels with the models of a recipe, to judge by; empty of most.
+
+    Args:
+        recipe: of the job.
+        training: seen recordings that the models were trained on.
+        apart: those that the operating point is chosen on.
+    """
+    given: dict[str, Array] = {}
+    for stage in recipe.stages.values():
+        if stage.learn is not None:
+            given |= stage.learn(training)
+    return given if recipe.learn is None else given | recipe.learn(training, apart, given)
 
 
 def begin(

@@ -65,7 +65,7 @@ def fit(
     Raises:
         DataError: the checkpoint belongs to another model.
     """
-    epochs = epochs or recipe.epochs
+    epochs = (epochs or recipe.epochs) if recipe.epochs else 0
     inputs, targets = training
     batch = min(recipe.batch, len(inputs))
     steps = recipe.steps or len(inputs) // batch

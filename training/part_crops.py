@@ -4,8 +4,9 @@
 of a mark decides whether it is a defect. A crop of a defective part lies around its defect, one of
 a good part anywhere, and both are lit, turned and noisy in other ways each time.
 
-Targets are maps of the places of a crop: 1 defect, 0 good, -1 the edge of a defect, of which nothing
-is asked, and `SOMEWHERE` all over a defective part on which nobody has drawn where the defect is.
+Targets are maps of the places of a crop: 1 defect, 0 good, -1 the edge of a defect, of which
+nothing is asked, and `SOMEWHERE` all over a defective part on which nobody has drawn where the
+defect is.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from contract.ops import tiles
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
+from training import drawn_defects
 from training.parts import DEFECT, GOOD, Item, items
 from training.recipes import Examples
 
@@ -27,6 +29,7 @@ _EDGE = -1.0
 _MOST_BYTES = 2 << 30  # of pictures that stay in memory
 _FEWEST_PX = 4  # of a place's 64 that make it defective
 _NEAR = 0.9  # of the crops of a defective part show its defect for sure
+_DRAWN = 0.6  # of the good parts get a defect
 _MARGIN = SIDE // 8  # that a defect's place keeps from the edge of a crop
 
 
@@ -51,13 +54,15 @@ class Pictures:
     Rows are taken by numbers: `pictures[numbers]` is a list of `Seen`.
     """
 
-    def __init__(self, of: Sequence[Item]) -> None:
-        """Nothing is read yet."""
+    def __init__(self, of: Sequence[Item], *, labels: Sequence[str] = (GOOD, DEFECT)) -> None:
+        """Nothing is read yet.
+
+        Args:
+            of: the items.
+            labels: of the pictures that are taken.
+        """
         self._places = [
-            (one, i)
-            for one in of
-            for i, shown in enumerate(one.shown)
-            if shown.label in (GOOD, DEFECT)
+            (one, i) for one in of for i, shown in enumerate(one.shown) if shown.label in labels
         ]
         self._kept: dict[int, Seen] = {}
         self._bytes = 0
@@ -99,7 +104,19 @@ def crops(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> E
         (n, 256, 256, 3) float32 pixels from 0 to 255, and (n, 32, 32, 1) float32 targets.
     """
     made = [_crop(one, rng) for one in seen]
-    return np.stack([x for x, _ in made]), np.stack([y for _, y in made])[..., None]
+    return np.stack([_lit(x, rng) for x, _ in made]), np.stack([y for _, y in made])[..., None]
+
+
+def drawn_on(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
+    """As `crops`, with defects drawn onto half of the good parts."""
+    made = [_crop(one, rng) for one in seen]
+    pixels, targets = [x for x, _ in made], [y for _, y in made]
+    for i, one in enumerate(seen):
+        if not one.is_defect and rng.random() < _DRAWN:
+            other = pixels[int(rng.integers(0, len(seen)))]
+            pixels[i], mask = drawn_defects.draw(pixels[i], other, rng)
+            targets[i] = _places(mask)
+    return np.stack([_lit(x, rng) for x in pixels]), np.stack(targets)[..., None]
 
 
 def whole(seen: Seen) -> Floats:
@@ -124,7 +141,7 @@ def _crop(seen: Seen, rng: np.random.Generator) -> tuple[Floats, Floats]:
         cut, target = cut[::-1], target[::-1]
     if rng.random() < 0.5:
         cut, target = cut[:, ::-1], target[:, ::-1]
-    return _lit(_rgb(cut), rng), target
+    return _rgb(cut), target
 
 
 def _turned(seen: Seen, rng: np.random.Generator) -> tuple[Array, Array | None]:
@@ -164,7 +181,13 @@ def _target(seen: Seen, drawn: Array) -> Floats:
         return np.zeros((places, places), np.float32)
     if seen.mask is None:
         return np.full((places, places), SOMEWHERE, np.float32)
-    lit = drawn.reshape(places, STEP, places, STEP).sum(axis=(1, 3), dtype=np.int32)
+    return _places(drawn)
+
+
+def _places(mask: Array) -> Floats:
+    """(32, 32) targets of a crop whose defects are drawn."""
+    places = SIDE // STEP
+    lit = mask.reshape(places, STEP, places, STEP).sum(axis=(1, 3), dtype=np.int32)
     found: Floats = np.where(lit >= _FEWEST_PX, 1.0, np.where(lit > 0, _EDGE, 0.0))
     return found.astype(np.float32)
 
@@ -186,16 +209,17 @@ def _lit(pixels: Floats, rng: np.random.Generator) -> Floats:
 
 
 def balanced(
-    score: Callable[[object, Sequence[Seen]], Array], *, rows: int
+    score: Callable[[object, Sequence[Seen]], Array], *, rows: int, defective: float = 0.5
 ) -> Callable[[object, Examples, np.random.Generator], Array]:
     """Which pictures an epoch goes over: half defective, half good, a part of these hard ones.
 
-    Equal numbers of both are the weighted loss w = n / (2 n of the class) by other means. Of 64 good
-    pictures taken at random those that score highest come four times (hard-negative mining).
+    Equal numbers of both are the weighted loss w = n / (2 n of the class) by other means. Of 64
+    good pictures taken at random those that score highest come four times (hard-negative mining).
 
     Args:
         score: model, pictures -> (n,) how much of a defect it sees in each.
         rows: of an epoch.
+        defective: share of them.
     """
     tried, kept, times = 64, 12, 4
 
@@ -205,12 +229,21 @@ def balanced(
         defects, good = (np.flatnonzero(pictures.is_defect == is_it) for is_it in (True, False))
         some = rng.permutation(good)[:tried]
         hard = some[np.argsort(score(model, pictures[some]))[-kept:]]
-        half = rows // 2
-        of_good = np.concatenate([np.repeat(hard, times), rng.choice(good, half)])[:half]
-        every = np.concatenate([_dealt(defects, rows - len(of_good), rng), of_good])
-        return rng.permutation(every)
+        shown = round(defective * rows)
+        more = _dealt(good, rows - shown, rng)
+        of_good = np.concatenate([np.repeat(hard, times), more])[: rows - shown]
+        return rng.permutation(np.concatenate([_dealt(defects, shown, rng), of_good]))
 
     return chosen
+
+
+def evenly(*, rows: int) -> Callable[[object, Examples, np.random.Generator], Array]:
+    """Which pictures an epoch goes over: each as often as any other.
+
+    Args:
+        rows: of an epoch.
+    """
+    return lambda _model, examples, rng: _dealt(np.arange(len(examples[0])), rows, rng)
 
 
 def _dealt(numbers: Array, count: int, rng: np.random.Generator) -> Array:

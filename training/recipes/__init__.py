@@ -52,6 +52,8 @@ class StageRecipe:
         rows: model, training examples, generator -> which rows an epoch goes over, in which order,
             instead of each once.
         steps: batches of an epoch, instead of as many as there are rows for.
+        learn: seen recordings of training -> arrays that travel with the model, by which what it
+            gives is judged; of a model that nothing of is fitted, `epochs` is 0.
     """
 
     data: Callable[[Sequence[Recording]], Examples]
@@ -69,6 +71,7 @@ class StageRecipe:
     optimizer: Callable[[float, int, int], Any] | None = None
     rows: Callable[[Any, Examples, np.random.Generator], Array] | None = None
     steps: int | None = None
+    learn: Callable[[Sequence[Seen]], dict[str, Array]] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,9 @@ class Recipe:
             what is measured is measured on those kept for validation.
         chosen_on: the splits whose groups the operating point is chosen on; empty: all that are
             not kept for test.
-        learn: seen recordings of training, then those that the operating point is chosen on ->
-            arrays that travel with the models, by which they are judged; None: there are none.
+        learn: seen recordings of training, those that the operating point is chosen on, and what
+            the stages have learned -> more arrays that travel with the models; None: there are
+            none.
     """
 
     sources: Callable[[Path, int], tuple[DataSet, ...]]
@@ -108,7 +112,9 @@ class Recipe:
     sections: Callable[[Run, Sequence[Watched]], list[Section]] | None = None
     tests: bool = True
     chosen_on: tuple[str, ...] = ()
-    learn: Callable[[Sequence[Seen], Sequence[Seen]], dict[str, Array]] | None = None
+    learn: (
+        Callable[[Sequence[Seen], Sequence[Seen], dict[str, Array]], dict[str, Array]] | None
+    ) = None
 
 
 def names() -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contract import workloads
+from contract import defects, drift_learn, workloads
 from contract.inspection import Part
 from contract.spec import Array, OperatingPoint
 from training import datasets, decision, inspection_metrics, inspection_report, parts
@@ -44,32 +44,27 @@ def sources(root: Path, _seed: int) -> tuple[DataSet, ...]:
     return (dataset,)
 
 
-def learn(training: Sequence[Seen], apart: Sequence[Seen]) -> dict[str, Array]:
-    """What travels with the networks: what good parts look like, for drift to be told.
+def learn(
+    training: Sequence[Seen], apart: Sequence[Seen], given: dict[str, Array]
+) -> dict[str, Array]:
+    """What good parts look like, for drift to be told; nothing where they are too few.
 
     Args:
         training: of the items learned from.
         apart: of those kept apart, whose scores are like a device's.
+        given: what the scores are judged by.
     """
-    return drift_of(training, apart, {})
-
-
-def drift_of(
-    training: Sequence[Seen], apart: Sequence[Seen], given: dict[str, Array]
-) -> dict[str, Array]:
-    """`given` with the arrays of `contract.drift_learn`; as it is where good parts are too few."""
-    from contract import drift_learn
-
     rows = []
     for seen, is_apart in (*((one, False) for one in training), *((one, True) for one in apart)):
-        for part, label in zip(_parts(seen), parts.labels(parts.items([seen.recording])), strict=True):
+        labels = parts.labels(parts.items([seen.recording]))
+        for part, label in zip(_parts(seen), labels, strict=True):
             if label == GOOD:
                 score = _score(part, given) if is_apart else np.nan
                 rows.append((part.looks, score, seen.recording.name))
     if len(rows) < drift_learn.LEAST_PARTS:
-        return given
+        return {}
     looks, scores, names = zip(*rows, strict=True)
-    return given | drift_learn.learn(looks, np.array(scores), items=names)
+    return drift_learn.learn(looks, np.array(scores), items=names)
 
 
 def _parts(seen: Seen) -> list[Part]:
@@ -77,8 +72,6 @@ def _parts(seen: Seen) -> list[Part]:
 
 
 def _score(part: Part, given: dict[str, Array]) -> float:
-    from contract import defects
-
     assert part.features is not None
     return defects.score(defects.heat(part.features, given))
 

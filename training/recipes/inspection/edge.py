@@ -2,6 +2,9 @@
 
 What it says at strides of 4, 8, 16 and 32 pixels is added up to one map: small marks need the
 first, and what is a mark at all depends on its surroundings.
+
+`edge` learns from good and defective parts; `good-only` from good ones, with defects drawn onto
+them; `few-defects` from both together.
 """
 
 from __future__ import annotations
@@ -25,8 +28,9 @@ def network() -> Any:
     return keras.Model(body.input, defect_nets.map_of(taps, width=_WIDTH), name="edge")
 
 
+_HOW = {"epochs": 12, "steps": 80, "batch": 16, "learning_rate": 3e-4}
 METHODS = {
-    "edge": {
-        "look": defect_nets.stage(network, epochs=12, steps=80, batch=16, learning_rate=3e-4),
-    }
+    "edge": {"look": defect_nets.supervised(network, **_HOW)},
+    "good-only": {"look": defect_nets.from_good(network, **_HOW)},
+    "few-defects": {"look": defect_nets.from_few(network, **_HOW)},
 }

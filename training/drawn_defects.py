@@ -1,0 +1,127 @@
+"""Defects drawn onto good parts, so that a network learns what a part must not have on it.
+
+Nobody has seen the defects of a new line, but what they do to a picture is known: they are lines,
+spots and patches that are darker, lighter, smoother or rougher than the part, or that belong
+elsewhere. After DRAEM (Zavrtanik, Kristan, Skočaj, ICCV 2021), CutPaste (Li et al., CVPR 2021) and
+NSA (Schlüter et al., ECCV 2022).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from contract.spec import Array, Floats
+
+_SMALLEST_PX, _LARGEST_PX = 3.0, 160.0
+_SEEN = 0.15  # of full strength: what is fainter belongs to no mask
+_MOST = 3  # defects on a crop
+_TRIES = 4  # until one can be seen
+
+
+def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats, Array]:
+    """One to three defects on a crop.
+
+    Args:
+        part: (side, side, channels) float32 pixels of a good part, 0 to 255.
+        other: the same of another one.
+        rng: decides everything.
+
+    Returns:
+        the crop with its defects, and (side, side) uint8, 1 where they are.
+    """
+    drawn, mask = part, np.zeros(part.shape[:2], np.uint8)
+    for _ in range(int(rng.integers(1, _MOST + 1))):
+        for _ in range(_TRIES):
+            shape = _line(part.shape[0], rng) if rng.random() < 0.45 else _spot(part.shape[0], rng)
+            filled = _filled(drawn, other, shape, rng)
+            alpha = (shape * rng.uniform(0.5, 1.0))[..., None]
+            made = (drawn + alpha * (filled - drawn)).clip(0.0, 255.0)
+            if _is_visible(drawn, made, shape):
+                drawn = made
+                mask |= (shape > _SEEN).astype(np.uint8)
+                break
+    return drawn.astype(np.float32), mask
+
+
+def _is_visible(before: Floats, after: Floats, shape: Floats) -> bool:
+    """Whether people would see it: the smaller it is, the more it must differ from the texture."""
+    inside = shape > _SEEN
+    area_px2 = int(inside.sum())
+    if area_px2 < _SMALLEST_PX:
+        return False
+    change = np.abs(after - before).mean(axis=2)[inside].mean()
+    texture = (before - cv2.GaussianBlur(before, (0, 0), 4.0).reshape(before.shape)).std()
+    return bool(change > (0.7 + 5.0 / np.sqrt(area_px2)) * texture + 4.0)
+
+
+def _size(rng: np.random.Generator) -> float:
+    """Log-uniform, pixels."""
+    return float(np.exp(rng.uniform(np.log(_SMALLEST_PX), np.log(_LARGEST_PX))))
+
+
+def _line(side: int, rng: np.random.Generator) -> Floats:
+    """(side, side) float32 from 0 to 1: a scratch, crack or hair, mostly nearly straight."""
+    length, points = max(_size(rng), 8.0), 24
+    heading = rng.uniform(0, 2 * np.pi)
+    bends = rng.normal(0.0, rng.choice([0.03, 0.12, 0.35]), points).cumsum() + heading
+    steps = length / points * np.column_stack([np.cos(bends), np.sin(bends)])
+    path = rng.uniform(0, side, 2) + np.vstack([[0.0, 0.0], steps.cumsum(axis=0)])
+    width = max(float(np.exp(rng.uniform(np.log(0.7), np.log(6.0)))), 0.7)
+    canvas = np.zeros((side, side), np.float32)
+    for start, end in zip(path[:-1], path[1:], strict=True):
+        here = width * rng.uniform(0.6, 1.3)
+        ends = [tuple(int(16 * x) for x in point) for point in (start, end)]
+        cv2.line(canvas, *ends, 1.0, max(round(here), 1), cv2.LINE_AA, shift=4)
+    soft: Floats = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.2))
+    return (soft / max(float(soft.max()), 1e-6)).astype(np.float32)
+
+
+def _spot(side: int, rng: np.random.Generator) -> Floats:
+    """(side, side) float32 from 0 to 1: an ellipse with a ragged edge; a half of it at the rim."""
+    axes = np.array([_size(rng), 0.0])
+    axes[1] = axes[0] * rng.uniform(0.25, 1.0)
+    y, x = np.mgrid[:side, :side].astype(np.float32) - rng.uniform(0, side, 2)[:, None, None]
+    turn = rng.uniform(0, np.pi)
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    away = np.sqrt((2 * along / axes[0]) ** 2 + (2 * across / axes[1]) ** 2)
+    ragged = rng.uniform(0.0, 0.6) * _clouds(side, axes[0] / 2, rng)
+    edge = rng.choice([0.06, 0.15, 0.5])
+    made: Floats = ((1.0 + ragged - away) / edge + 0.5).clip(0.0, 1.0).astype(np.float32)
+    return made
+
+
+def _clouds(side: int, grain: float, rng: np.random.Generator) -> Floats:
+    """(side, side) float32 smooth noise, mean about 0 and standard deviation about 1."""
+    cells = int(np.clip(side / max(grain, 2.0), 2, side))
+    coarse = rng.normal(size=(cells, cells)).astype(np.float32)
+    made: Floats = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    return made
+
+
+def _filled(part: Floats, other: Floats, shape: Floats, rng: np.random.Generator) -> Floats:
+    """What a crop would look like if it were all defect."""
+    contrast = float(part.std()) + 12.0
+    kind = rng.choice(["tone", "flat", "smooth", "rough", "other", "elsewhere"])
+    if kind == "tone" or (kind in {"smooth", "rough"} and shape.sum() < 60.0):
+        # darker or lighter by as much as the part's own range, whatever lies below
+        return part + rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 3.0) * contrast
+    if kind == "flat":
+        level = rng.uniform(0.0, 255.0)
+        texture = rng.uniform(0.0, 0.5) * contrast * _clouds(len(part), rng.uniform(1, 8), rng)
+        return np.broadcast_to(level + texture[..., None], part.shape).astype(np.float32)
+    if kind == "smooth":
+        smooth = cv2.GaussianBlur(part, (0, 0), rng.uniform(2.0, 6.0)).reshape(part.shape)
+        return smooth + rng.normal(0.0, 0.5) * contrast
+    if kind == "rough":
+        noise = _clouds(len(part), rng.uniform(1.0, 6.0), rng)[..., None]
+        return part + rng.uniform(0.8, 2.5) * contrast * noise
+    if kind == "other":
+        turned = np.rot90(other, int(rng.integers(1, 4))).astype(np.float32)
+        return turned + rng.normal(0.0, 1.0) * contrast
+    down, across = rng.integers(16, len(part) - 16, 2)
+    moved = np.roll(part, (int(down), int(across)), axis=(0, 1))[:: rng.choice([-1, 1])]
+    gain = np.exp(rng.normal(0.0, 0.35))
+    return ((moved - moved.mean()) * gain + moved.mean() + rng.normal(0.0, 0.8) * contrast).astype(
+        np.float32
+    )
