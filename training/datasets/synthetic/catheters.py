@@ -53,9 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, default=1, help="of the line and its parts (default: 1)"
     )
-    parser.add_argument(
-        "--views", type=int, default=1, help="pictures of each part, along it (default: 1)"
-    )
+    parser.add_argument("--views", type=int, default=1, help="pictures of each part (default: 1)")
     parser.add_argument(
         "--defect-share", type=float, default=0.02, metavar="SHARE",
         help="share of the pictures that show a defect (default: 0.02)",

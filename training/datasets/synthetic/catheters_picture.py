@@ -61,7 +61,7 @@ class Setup:
     Attributes:
         seed: makes the line and everything on it.
         size_px: side of the pictures.
-        views: pictures of each part, one after another along it.
+        views: pictures of each part: its print goes on, bands and balloon are seen again, turned.
         kinds: of parts that come along.
         defect_share: share of the pictures that show a defect.
         defects: that occur.

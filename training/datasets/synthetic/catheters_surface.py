@@ -50,7 +50,7 @@ def seen(part: Part, sight: Sight, around: Array, view: int) -> Surface:
         part: whose surface.
         sight: where each pixel looks.
         around: (height, width) float32 radians around the tube, 0 towards the camera.
-        view: number of the picture of this part; each shows the next stretch of it.
+        view: number of the picture of this part; each shows the next stretch of its surface.
     """
     long = sight.along.shape[1] / sight.scale + 2 * _MARGIN
     near_along = sight.along + np.float32(sight.tilt * part.radius) * np.cos(around)
