@@ -72,7 +72,9 @@ def test_every_field_without_a_default_is_needed(made):
     tree = json.loads(manifest.encode(made))
     for name in tree:
         short = {key: value for key, value in tree.items() if key != name}
-        with pytest.raises(msgspec.ValidationError, match=name):
+        # what has a default is missed by the seal
+        why = "changed since" if name == "learned_sha256" else name
+        with pytest.raises(msgspec.ValidationError, match=why):
             manifest.decode(json.dumps(short).encode())
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from training import people
-from training.datasets import DataError, DataSet, faces_wild_web
+from training.datasets import DataError, DataSet, faces_wild_web, inspect_parts
 from training.people import Person
 from training.protocols import Bench, Measured
 
@@ -23,8 +23,8 @@ _MOST = 5000  # pictures that are compared two by two
 
 
 def is_here(folder: Path) -> bool:
-    """Whether there are two folders with pictures in `folder`, and no table that says otherwise."""
-    if (folder / people.LABELS).exists():
+    """Whether there are two folders with pictures in `folder`, and none that says otherwise."""
+    if (folder / people.LABELS).exists() or inspect_parts.is_here(folder):
         return False
     shown = (one for one in _folders(folder) if next(_pictures(one), None) is not None)
     return next(shown, None) is not None and next(shown, None) is not None
