@@ -1,8 +1,8 @@
 """Thresholds of a line: what passes, what is rejected, and what a person decides.
 
 Two thresholds by the rule of the reject option (Chow, IEEE Trans. Information Theory, 1970) on
-scores of parts that were not learned from: a missed defect costs most, a good part rejected less, a
-look by a person little, and no more than a share of the parts may be sent there. Each threshold is
+scores of parts that were not learned from: a missed defect costs most, a good part rejected less, to
+decide what people could not decide less still, a look by a person little, and no more than a share of the parts may be sent there. Each threshold is
 an order statistic of its class, so that it holds for parts like these (split conformal prediction:
 Vovk et al., 2005): of n defects that none is below, the next one is below with at most 1 / (n + 1).
 """
@@ -15,9 +15,9 @@ import numpy as np
 
 from contract.spec import Array, OperatingPoint
 from training.inspection_metrics import Decided, miss_bound
-from training.parts import DEFECT, GOOD
+from training.parts import DEFECT, DOUBTFUL, GOOD
 
-MISS, FALSE_REJECT, REVIEW = 3.0, 1.0, 0.05  # costs, in good parts rejected
+MISS, FALSE_REJECT, DOUBTED, REVIEW = 3.0, 1.0, 0.2, 0.05  # costs, in good parts rejected
 _TO_A_PERSON = 0.2  # of the parts, at most
 _FALSE_REJECTS = 0.04  # of the good parts, at most
 _CANDIDATES = 400
@@ -28,8 +28,7 @@ def choose(decided: Sequence[Decided], *, items: int) -> OperatingPoint:
     """Thresholds of least cost.
 
     Args:
-        decided: parts not learned from, with their scores; doubtful ones count only as parts that
-            a person may have to look at.
+        decided: parts not learned from, with their scores.
         items: that they are of.
 
     Returns:
@@ -40,12 +39,12 @@ def choose(decided: Sequence[Decided], *, items: int) -> OperatingPoint:
     """
     of = {
         label: np.sort([one.part.score for one in decided if one.shown.label == label])
-        for label in (GOOD, DEFECT)
+        for label in (GOOD, DEFECT, DOUBTFUL)
     }
     everything = np.sort([one.part.score for one in decided])
     good, defects = of[GOOD], of[DEFECT]
     if len(defects):
-        low, high = _cheapest(good, defects, everything)
+        low, high = _cheapest(good, defects, of[DOUBTFUL])
     else:
         low, high = (_order(good, share) for share in _OF_GOOD)
     missed, rejected = int((defects < low).sum()), int((good >= high).sum())
@@ -70,14 +69,18 @@ def choose(decided: Sequence[Decided], *, items: int) -> OperatingPoint:
     )
 
 
-def _cheapest(good: Array, defects: Array, everything: Array) -> tuple[float, float]:
+def _cheapest(good: Array, defects: Array, doubtful: Array) -> tuple[float, float]:
     """Both thresholds; of those that cost the same, those farthest from each other."""
+    everything = np.sort(np.concatenate([good, defects, doubtful]))
     tried = _midway(everything)
     missed = np.searchsorted(defects, tried, "left")
     rejected = len(good) - np.searchsorted(good, tried, "left")
     below = np.searchsorted(everything, tried, "left")
     between = below[None, :] - below[:, None]  # low, high
-    cost = MISS * missed[:, None] + FALSE_REJECT * rejected[None, :] + REVIEW * between
+    doubts = np.searchsorted(doubtful, tried, "left")
+    decided = len(doubtful) - (doubts[None, :] - doubts[:, None])
+    cost = MISS * missed[:, None] + FALSE_REJECT * rejected[None, :]
+    cost = cost + DOUBTED * decided + REVIEW * between
     allowed = (between >= 0) & (between <= _TO_A_PERSON * len(everything))
     few = rejected <= _FALSE_REJECTS * len(good)
     cost = np.where(allowed & few[None, :], cost, np.inf)
@@ -99,6 +102,6 @@ def _midway(everything: Array) -> Array:
 
 
 def _order(good: Array, share: float) -> float:
-    """What a good part like these stays below with at least that probability, if they are enough."""
+    """What a good part like these stays below with that probability, if they are enough."""
     k = min(int(np.ceil((len(good) + 1) * share)), len(good))
     return float(np.nextafter(good[k - 1], np.inf))
