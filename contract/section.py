@@ -26,7 +26,7 @@ from contract.spec import Array
 
 PX, UM = "_px", "_um"
 LUMENS = "lumens"
-_DIRECTIONS = 720
+_DIRECTIONS = 360
 _WAVES = 16  # around the outer edge: what is finer is roughness
 _EVERY = 2  # points of an outline, for a first look
 _NEAR, _DENSE = 6, 0.25  # points to each side of what was found then, and the step between them
@@ -153,7 +153,8 @@ def _far_radii(points: Array, angles: Array) -> Array:
 def _least_distance(first: Array, second: Array) -> float:
     """Between two closed outlines: the nearest points, then finer around these."""
     some, others = first[::_EVERY], second[::_EVERY]
-    apart = np.hypot(some[:, None, 0] - others[:, 0], some[:, None, 1] - others[:, 1])
+    # squares, as a product of matrices: ten times as fast as differences
+    apart = (some**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * some @ others.T
     i, k = (_EVERY * int(n) for n in np.unravel_index(apart.argmin(), apart.shape))
     fine, finer = _around(first, i), _around(second, k)
     return float(np.hypot(fine[:, None, 0] - finer[:, 0], fine[:, None, 1] - finer[:, 1]).min())

@@ -18,16 +18,18 @@ import numpy as np
 from contract.spec import Array, Box
 
 LEAST_BRIGHT = 100.0  # of 255: below it there is too little light to tell edges from noise
+LEAST_CONTRAST = 20.0  # grey values from dark to bright
 LEAST_DIAMETER_PX = 60.0
 LEAST_LUMEN = 0.004  # of the area within the outer edge: what is smaller is a speck
 _ALIKE = 0.2  # of the largest area: what is as large and as round is another section
 _SOLID, _ROUND = 0.92, 0.75  # areas: of the hull, and of the smallest circle around it
 _BORDER_PX = 3
 _NOISE_PX = 1.0  # sigma of the blur before the threshold
-_BRIGHTEST, _DARKEST = 99.5, 1.0  # percentiles
+_BRIGHTEST, _DARKEST = 0.995, 0.01  # quantiles
 _ROUNDS = 4  # of the threshold; it has settled after two
 # of the way from dark to bright: where what is around is brighter than the half, more of it
 _THRESHOLDS = (0.5, 0.65, 0.8)
+_ALL_ALIKE = "no section: the picture is all of one grey"
 _CUT = "the section is not whole in the picture; fix: move it to the middle"
 _FIBRE = 1 / 80  # of the diameter: what is bright and thinner bridges nothing
 _ALONG_PX = 4.0  # sigma of the smoothing that gives an outline its normals
@@ -126,19 +128,30 @@ def area(outline: Array) -> float:
 
 def _levels(soft: Array) -> tuple[float, float]:
     """Grey of what is bright and of what is dark: medians on both sides of their middle."""
-    darkest, brightest = np.percentile(soft, (_DARKEST, _BRIGHTEST))
-    if brightest < LEAST_BRIGHT:
+    counts = np.bincount(np.clip(np.round(soft), 0, 255).astype(np.uint8).ravel(), minlength=256)
+    dark, bright = _quantile(counts, _DARKEST), _quantile(counts, _BRIGHTEST)
+    if bright < LEAST_BRIGHT:
         raise UnmeasurableError(
-            f"too dark: its brightest parts are {brightest:.0f} of 255, at least {LEAST_BRIGHT:.0f}"
-            " are needed; fix: more light or a longer exposure"
+            f"too dark: its brightest parts are {bright:.0f} of 255, at least {LEAST_BRIGHT:.0f} "
+            "are needed; fix: more light or a longer exposure"
         )
-    bright, dark = float(brightest), float(darkest)
     for _ in range(_ROUNDS):
-        is_bright = soft > (bright + dark) / 2
-        if is_bright.all() or not is_bright.any():
-            raise UnmeasurableError("no section: the picture is all of one grey")
-        bright, dark = float(np.median(soft[is_bright])), float(np.median(soft[~is_bright]))
+        middle = int((bright + dark) / 2) + 1
+        below, above = counts.copy(), counts.copy()
+        below[middle:] = 0
+        above[:middle] = 0
+        if not below.any() or not above.any():
+            raise UnmeasurableError(_ALL_ALIKE)
+        dark, bright = _quantile(below, 0.5), _quantile(above, 0.5)
+    if bright - dark < LEAST_CONTRAST:
+        raise UnmeasurableError(_ALL_ALIKE)
     return bright, dark
+
+
+def _quantile(counts: Array, share: float) -> float:
+    """The grey value below or at which a share of all that were counted lies."""
+    sums = np.cumsum(counts)
+    return float(np.searchsorted(sums, share * sums[-1]))
 
 
 def _outlines(soft: Array, bright: float, dark: float) -> tuple[Array, list[Array]]:

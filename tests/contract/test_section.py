@@ -157,6 +157,7 @@ WRONG = {
     "too dark": (seen(PICTURE, gain=0.3), "too dark: its brightest parts are 6"),
     "black": (np.zeros((300, 300, 3), np.uint8), "too dark"),
     "white": (np.full((300, 300, 3), 255, np.uint8), "no section: the picture is all of one grey"),
+    "pale": (section(bright=130.0, dark=120.0), "no section: the picture is all of one grey"),
     "small": (section(disc(200, 180, 20), []), "no section: what is bright is 39 pixels wide"),
     "square": (np.pad(np.full((200, 200, 3), 220, np.uint8), ((50, 50), (50, 50), (0, 0))), None),
     "noise": (NOISE, "no section|not whole"),
