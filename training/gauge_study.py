@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import f as f_distribution  # type: ignore[import-untyped]
 
 from contract.spec import Array
 from training.datasets import DataError
@@ -130,6 +129,8 @@ def study(values: Array) -> Study:
     interaction = Line(_squares(crossed) * repeats, (parts - 1) * (operators - 1))
     within = Line(_squares(values - cells[:, :, None]), parts * operators * (repeats - 1))
     if within.squares > 0.0:
+        from scipy.stats import f as f_distribution  # type: ignore[import-untyped]
+
         f = interaction.mean / within.mean
         p = float(f_distribution.sf(f, interaction.freedom, within.freedom))
     else:  # nobody's repeats differ, so chance explains nothing
