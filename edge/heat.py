@@ -16,8 +16,8 @@ _FRAME = (255, 255, 255)
 def jpeg(window: Window, part: Part) -> bytes | None:
     """The part with a frame around the worst place; beside it, where it was judged, its heat map.
 
-    Colours begin at half the threshold and are fullest at one and a half times of it, so pictures
-    of different parts can be compared.
+    Colours begin at half the threshold, and from the threshold on they cover most of what is below,
+    brighter up to one and a half times of it: pictures of different parts can be compared.
 
     Args:
         window: (height, width, 3) uint8 RGB; drawn from its `large` where there is one.
@@ -67,9 +67,9 @@ def _heated(seen: Array, part: Part) -> Array:
     assert part.heat is not None
     height, width = seen.shape[:2]
     heat = cv2.resize(part.heat.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    full = 2.0 * part.threshold if part.threshold else float(heat.max())
-    share = np.clip(heat / (full or 1.0), 0.0, 1.0)
-    colours = cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
-    opaque = _MOST_OPAQUE * np.clip((share - 0.25) / 0.5, 0.0, 1.0)[..., None]
+    much = heat / (part.threshold or float(heat.max()) or 1.0)
+    share = (255 * np.clip(much / 1.5, 0.0, 1.0)).astype(np.uint8)
+    colours = cv2.applyColorMap(share, cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    opaque = _MOST_OPAQUE * np.clip(2.0 * much - 1.0, 0.0, 1.0)[..., None]
     shown: Array = (seen * (1.0 - opaque) + colours * opaque).astype(np.uint8)
     return shown
