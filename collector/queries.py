@@ -196,7 +196,10 @@ def device_with(db: sqlite3.Connection, sha256: str) -> str | None:
 
 
 # As the indices of them say it, to the letter.
-_NOT_PASSED = "kind = 'reading' AND json_extract(body, '$.label') IN ('reject', 'review')"
+_NOT_PASSED = (
+    "kind = 'reading' AND json_extract(body, '$.part') NOT NULL"
+    " AND json_extract(body, '$.label') <> 'pass'"
+)
 
 
 def parts(db: sqlite3.Connection, *, limit: int) -> list[Row]:
@@ -213,11 +216,7 @@ def parts(db: sqlite3.Connection, *, limit: int) -> list[Row]:
         {"limit": limit},
     )
     said = {_part(row): row["verdict"] for row in rows if row.get("verdict")}
-    return [
-        {**row, "verdict": said.get(_part(row))}
-        for row in rows
-        if row.get("part") is not None and not row.get("verdict")
-    ]
+    return [{**row, "verdict": said.get(_part(row))} for row in rows if not row.get("verdict")]
 
 
 def _part(row: Row) -> tuple[Any, ...]:

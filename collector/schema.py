@@ -122,15 +122,13 @@ def _index_levels(db: sqlite3.Connection) -> None:
 
 def _index_parts(db: sqlite3.Connection) -> None:
     # Parts that did not pass, and what people said of them: few among many readings.
-    db.execute(
-        "CREATE INDEX message_by_reject ON message (kind)"
-        " WHERE kind = 'reading' AND json_extract(body, '$.label') IN ('reject', 'review')"
+    not_passed = (
+        "kind = 'reading' AND json_extract(body, '$.part') NOT NULL"
+        " AND json_extract(body, '$.label') <> 'pass'"
     )
-    db.execute(
-        "CREATE INDEX message_by_part ON message"
-        " (device, pipeline, json_extract(body, '$.part'))"
-        " WHERE kind = 'reading' AND json_extract(body, '$.label') IN ('reject', 'review')"
-    )
+    part = "device, pipeline, json_extract(body, '$.part')"
+    db.execute(f"CREATE INDEX message_by_reject ON message (kind) WHERE {not_passed}")
+    db.execute(f"CREATE INDEX message_by_part ON message ({part}) WHERE {not_passed}")
     db.execute(
         "CREATE INDEX message_by_seen ON message (json_extract(body, '$.evidence'))"
         " WHERE kind = 'reading' AND json_extract(body, '$.evidence') NOT NULL"

@@ -7,17 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
+from contract.drift import Drifted
 from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.messages import Alert, Body, Reading
 from contract.spec import Detection, Detections, Level, OperatingPoint
 
 _MOST_TEXT = 256  # characters, as `Reading` has them
-_WORDS = {
-    "lighting": "The light is not what it was on good parts.",
-    "focus": "The picture is not as sharp as it was on good parts.",
-    "position": "Parts do not lie where good parts lay.",
-    "scores": "Passed parts come closer to a reject than good parts did.",
-}
 
 
 class _State(msgspec.Struct):
@@ -25,7 +20,7 @@ class _State(msgspec.Struct):
 
     Attributes:
         parts: number of the last part.
-        last: labels of the last parts that were passed or rejected, oldest first.
+        last: what became of the last parts, `PASS` or `REJECT`, oldest first.
         passed: parts passed in a row.
         raised: levels on which rejects are raised.
         drifting: parts in a row without it, by what drifts and is raised.
@@ -44,7 +39,7 @@ class EachPart:
     A reject raises a notice, `k` rejects among the last `n` decided parts an alarm: a line that
     makes scrap, or a camera that no longer sees. While raised neither is raised again, for every
     part has its reading; both are cleared when `calm` parts in a row have passed. A part that is
-    sent to a person counts neither way.
+    sent to a person counts neither way, one whose picture was refused is a reject.
 
     What drifts (`contract.drift`, detections that are no `Part`) raises a notice each, at the first
     part at which its score reaches its threshold; cleared after `calm` parts in a row below it.
@@ -96,7 +91,8 @@ class EachPart:
         )
         if part.label == REVIEW:
             return [reading]
-        state.last = [*state.last, part.label][-self._n :]
+        became = PASS if part.label == PASS else REJECT
+        state.last = [*state.last, became][-self._n :]
         state.passed = state.passed + 1 if part.label == PASS else 0
         return [reading, *self._rejects(part)]
 
@@ -107,7 +103,7 @@ class EachPart:
         if state.passed >= self._calm:
             over, state.raised = state.raised, []
             return [self._alert(part, "cleared", level, hits=rejects) for level in over]
-        if part.label != REJECT:
+        if part.label == PASS:
             return []
         many = f"{rejects} of the last {len(state.last)} parts were rejected."
         due: dict[Level, str] = {"notice": f"Part {state.parts}: {part.reason}"}
@@ -125,7 +121,7 @@ class EachPart:
             calm[drift.label] = 0
             if not is_new:
                 return []
-            text = _WORDS.get(drift.label, "")
+            text = drift.text if isinstance(drift, Drifted) else ""
             return [self._alert(drift, "raised", drift.level, hits=1, text=text)]
         if drift.label not in calm:
             return []

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
-from contract.inspection import OUTCOMES, PASS, REJECT, REVIEW
+from contract.inspection import PASS, REVIEW
 from contract.messages import Reading, Shift, Verdict
 
 _MOST = 1000  # parts that people may still give a verdict on
-_FIELDS = {PASS: "passed", REJECT: "rejected", REVIEW: "review"}
+_FIELDS = {PASS: "passed", REVIEW: "review"}  # all others are rejected
 
 Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
@@ -85,12 +85,12 @@ class Shifts:
             reading: as the policy made it.
             wall_ns: when the part was seen, nanoseconds since 1970.
         """
-        if reading.part is None or reading.label not in OUTCOMES:
+        if reading.part is None:
             return reading
         start = began(wall_ns, self._config)
         if start not in [shift.began for shift in self.latest]:
             self.latest = [Shift(began=start), *self.latest][:2]
-        self._add(start, _FIELDS[reading.label])
+        self._add(start, _FIELDS.get(reading.label, "rejected"))
         if reading.label != PASS:
             told = _Told(reading.part, reading.label, start)
             self._told, self._has_told = [*self._told, told][-_MOST:], True
@@ -109,7 +109,7 @@ class Shifts:
             return None
         self._told.remove(told)
         self._has_told = True
-        if told.label == REJECT:
+        if told.label != REVIEW:
             self._add(told.shift, "reviewed")
             if verdict == "good":
                 self._add(told.shift, "false_rejects")

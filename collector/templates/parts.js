@@ -63,7 +63,7 @@ function partCard(part, { element, format }) {
   }
   card.append(
     element("p", "title",
-      element("span", `pill ${part.label === "reject" ? "bad" : "warn"}`, part.label),
+      element("span", `pill ${part.label === "review" ? "warn" : "bad"}`, part.label),
       element("span", "", ` part ${part.part}, ${part.device} / ${part.pipeline}, ${format.clock(part.at_ns)}`)),
     element("p", "why", [part.reason, ...sizes].filter(Boolean).join(" · ")),
     verdict,

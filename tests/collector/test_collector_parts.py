@@ -82,6 +82,7 @@ def told(tmp_path):
                 reading(3, "review"),
                 reading(1, verdict="good"),
                 reading(4),
+                reading(None, "hum"),
                 alert(),
             )
         ]

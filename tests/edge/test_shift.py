@@ -73,9 +73,10 @@ def counted(*parts):
 
 
 def test_parts_are_counted_by_what_became_of_them():
-    shifts = counted((PASS, MORNING), (REJECT, MORNING), (PASS, MORNING), (REVIEW, MORNING))
+    labels = (PASS, REJECT, PASS, REVIEW, "refused")
+    shifts = counted(*((label, MORNING) for label in labels))
     start = "2026-11-23T06:00:00+01:00"
-    assert shifts.latest == [Shift(began=start, passed=2, rejected=1, review=1)]
+    assert shifts.latest == [Shift(began=start, passed=2, rejected=2, review=1)]
 
 
 def test_this_shift_and_the_one_before_are_known():
