@@ -33,6 +33,7 @@ _OF = {  # which figures speak of a kind
 }
 _LOOKS = len(FIGURES) - 1  # the rank is of scores
 STEPS = 101  # quantiles of the scores
+NOT_FOLLOWED = 0.0  # instead of a limit, of a figure that tells nothing of the parts
 _NORMAL = np.array(
     [NormalDist().inv_cdf((k + 0.5) / (2 * STEPS + 1)) for k in range(2 * STEPS + 1)]
 )
@@ -92,7 +93,8 @@ class Drift:
         arrays = profile.learned
         self._view = arrays[PREFIX + "view"]
         self._centre = arrays[PREFIX + "centre"].astype(np.float64)
-        self._limits = arrays[PREFIX + "limits"].astype(np.float64)
+        limits = arrays[PREFIX + "limits"].astype(np.float64)
+        self._limits = np.where(limits == NOT_FOLLOWED, np.inf, limits)
         self._steps = arrays[PREFIX + "steps"].astype(np.float64)
         self._looks = np.tile(self._centre[:_LOOKS], (max(LAST), 1))
         self._scores = np.full(max(LAST), np.median(self._steps))

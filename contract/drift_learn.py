@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from contract.drift import FIGURES, LAST, PREFIX, STEPS, figures, ranks
+from contract.drift import FIGURES, LAST, NOT_FOLLOWED, PREFIX, STEPS, figures, ranks
 from contract.ops.looks import Looks, moved, shift
 from contract.spec import Array, Floats
 
@@ -51,8 +51,8 @@ def learn(
     Returns:
         By names beginning with `drift.`: `view` (VIEW, VIEW) float32, where the parts lie; `centre`
         (6,) float64 by `contract.drift.FIGURES`; `limits` (3, 6) float64 by
-        `contract.drift.LAST`, infinite where a figure tells nothing of these parts, such as the
-        place of parts that lie anyhow; `steps` (101,) float64, quantiles of the scores.
+        `contract.drift.LAST`, `NOT_FOLLOWED` where a figure tells nothing of these parts, such as
+        the place of parts that lie anyhow; `steps` (101,) float64, quantiles of the scores.
 
     Raises:
         ValueError: too few parts.
@@ -68,7 +68,7 @@ def learn(
     rows[:, _PLACE] = _places(views, groups, view)
     limits = _limits(rows, groups, FIGURES[:-1])
     low, high = np.quantile(rows[:, _PLACE], (0.25, 0.75), axis=0)
-    limits[:, _PLACE] = np.where(high - low < _ANYWHERE, limits[:, _PLACE], np.inf)
+    limits[:, _PLACE] = np.where(high - low < _ANYWHERE, limits[:, _PLACE], NOT_FOLLOWED)
     steps, rank_limits = _of_scores(scores, items)
     return {
         PREFIX + "view": view,
@@ -82,7 +82,7 @@ def _of_scores(scores: Array, items: Sequence[Hashable]) -> tuple[Array, Array]:
     """(STEPS,) quantiles of the scores of passed parts, (len(LAST), 1) limits of their ranks."""
     passed = np.flatnonzero(np.isfinite(scores)).tolist()
     if len(passed) < LEAST_PARTS:
-        return np.zeros(STEPS), np.full((len(LAST), 1), np.inf)
+        return np.zeros(STEPS), np.full((len(LAST), 1), NOT_FOLLOWED)
     of_passed = scores[passed].astype(np.float64)
     steps = np.quantile(of_passed, np.linspace(0.0, 1.0, STEPS))
     groups = _groups([items[k] for k in passed])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from drift_line import Line, profile, scores, seen
 
-from contract.drift import FIGURES, LAST, POSITION, SCORES
+from contract.drift import FIGURES, LAST, NOT_FOLLOWED, POSITION, SCORES
 from contract.drift_learn import learn
 from contract.ops.looks import looks
 
@@ -75,8 +75,8 @@ def test_parts_without_a_common_pose_have_no_place():
     anyhow = seen(1, 80, is_posed=False)
     learned = profile(anyhow)
     found = limits(learned.learned)
-    assert np.isinf(found["right"]).all()
-    assert np.isinf(found["down"]).all()
+    assert (found["right"] == NOT_FOLLOWED).all()
+    assert (found["down"] == NOT_FOLLOWED).all()
     line = Line(learned).see(seen(2, 60, is_posed=False, right=20.0))
     assert line.now[POSITION] == 0.0
 
