@@ -145,7 +145,7 @@ def good_ones(recordings: Sequence[Recording]) -> Examples:
         raise DataError(
             f"{len(found)} good parts to learn from; fix: at least {_FEWEST}, better 50"
         )
-    return found, np.zeros(len(found), np.float32)  # type: ignore[return-value]
+    return found, np.zeros(len(found), np.float32)
 
 
 def calibration(recordings: Sequence[Recording]) -> Floats:

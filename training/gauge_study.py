@@ -129,7 +129,7 @@ def study(values: Array) -> Study:
     interaction = Line(_squares(crossed) * repeats, (parts - 1) * (operators - 1))
     within = Line(_squares(values - cells[:, :, None]), parts * operators * (repeats - 1))
     if within.squares > 0.0:
-        from scipy.stats import f as f_distribution  # type: ignore[import-untyped]
+        from scipy.stats import f as f_distribution
 
         f = interaction.mean / within.mean
         p = float(f_distribution.sf(f, interaction.freedom, within.freedom))

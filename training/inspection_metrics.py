@@ -169,8 +169,7 @@ def enlarged(heat: Floats, height: int, width: int) -> Floats:
     """(height, width) float32: a heat map as large as its picture."""
     import cv2
 
-    found: Floats = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
-    return found
+    return np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _places(every: Iterable[Decided]) -> dict[str, float]:

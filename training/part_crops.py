@@ -94,7 +94,7 @@ class Pictures:
 def pictures(recordings: Sequence[object]) -> Examples:
     """All labelled pictures of items, and 1 for each defective one, else 0."""
     found = Pictures(items(recordings))  # type: ignore[arg-type]
-    return found, found.is_defect.astype(np.float32)  # type: ignore[return-value]
+    return found, found.is_defect.astype(np.float32)
 
 
 def crops(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:

@@ -247,9 +247,10 @@ def test_every_model_has_a_recipe_or_is_published(workload):
         assert workload.name not in recipes.names()
         assert trained == set(PUBLISHED.get(workload.name, ()))
         return
-    recipe = recipes.load(workload.name)
-    assert set(recipe.stages) == trained
-    assert set(workload.tolerances) <= set(recipe.bigger_is_better)
+    for method in recipes.methods(workload.name) or [""]:
+        recipe = recipes.load(workload.name, method)
+        assert set(recipe.stages) == trained
+        assert set(workload.tolerances) <= set(recipe.bigger_is_better)
 
 
 @every_picture

@@ -58,7 +58,7 @@ class StageRecipe:
 
     data: Callable[[Sequence[Recording]], Examples]
     model: Callable[[tuple[int, ...], Floats], Any]
-    augment: Callable[[Floats, Floats, np.random.Generator], Examples]
+    augment: Callable[[Any, Floats, np.random.Generator], Examples]
     loss: str | Callable[[Any, Any], Any]
     epochs: int
     batch: int
