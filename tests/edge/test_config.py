@@ -229,3 +229,65 @@ def test_a_number_that_is_none_is_refused(read, key, value):
 def test_the_example_here_is_itself_valid_toml():
     """Or half the table above would prove nothing."""
     assert tomllib.loads(GOOD)["pipeline"][0]["source"] == {"type": "simulate"}
+
+
+LINE = (
+    GOOD.replace('type = "simulate"', 'type = "camera"\nurl = "/dev/video0"\nhop_s = 0.03')
+    + """
+[pipeline.trigger]
+kind = "gpio"
+chip = "/dev/gpiochip0"
+line = 17
+
+[pipeline.rejector]
+chip = "/dev/gpiochip0"
+line = 22
+deadline_ms = 150
+"""
+)
+
+
+def test_a_line_has_its_gate_at_the_deadline_unless_said(read):
+    """And what is not said has a default that lets nothing pass by itself."""
+    (line,) = read(LINE).pipeline
+    assert line.rejector.delay_ms == 150
+    assert line.rejector.energised == "pass"
+    assert line.trigger.pulses == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("line = 17", "lin = 17"), ("[pipeline[0].trigger] has no key 'lin'", "'line'")),
+        (("line = 22", "lyne = 22"), ("[pipeline[0].rejector] has no key 'lyne'", "'line'")),
+        (('"gpio"', '"gpo"'), ("pipeline[0].trigger.kind = 'gpo'",)),
+        (("= 150", "= 40\ndelay_ms = 39"), ("pipeline[0].rejector", "delay_ms = 39")),
+        (("hop_s = 0.03", "hop_s = 0.2"), ("rejector.deadline_ms = 150", "fix: hop_s")),
+        (("line = 17", "line = 17\ndelay_ms = 120"), ("trigger.delay_ms", "150 ms after")),
+        (('kind = "gpio"', 'kind = "image"'), ("[pipeline[0].trigger] has no key 'chip'",)),
+        (("[pipeline.trigger]", "[pipeline.tigger]"), ("'tigger'", "'trigger'")),
+        (
+            ('type = "camera"\nurl = "/dev/video0"\nhop_s = 0.03', 'type = "simulate"'),
+            ("pipeline[0].trigger: the source gives no pictures",),
+        ),
+    ],
+)
+def test_what_does_not_go_together_on_a_line_is_told(read, change, words):
+    with pytest.raises(ConfigError) as refused:
+        read(LINE.replace(*change))
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_rejector_without_a_trigger_has_nothing_to_reject(read):
+    without = LINE.partition("[pipeline.trigger]")[0] + "[pipeline.rejector]"
+    without += LINE.partition("[pipeline.rejector]")[2]
+    with pytest.raises(ConfigError, match=r"pipeline\[0\].rejector: no part to reject"):
+        read(without)
+
+
+def test_the_part_that_the_camera_sees_needs_no_further_picture(read):
+    """So a slow camera is fast enough for any deadline."""
+    start, _, end = LINE.partition("[pipeline.trigger]")
+    seen = f'[pipeline.trigger]\nkind = "image"\n[pipeline.rejector]{end.partition("rejector]")[2]}'
+    assert read(start.replace("hop_s = 0.03", "hop_s = 0.5") + seen).pipeline[0].rejector
