@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 T = TypeVar("T")
+_PUBLISHED = "faces"  # of networks that others trained
 _SIMULATED, _SEED = 6, 77  # machines; recipes train on those of other seeds
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _EXAMPLE = """example:
@@ -339,10 +340,17 @@ def _default_bundle(name: str) -> Path:
     """
     from training.console import say
 
+    ways = recipes.methods(name)
+
     folder = Path("bundles", name)
     for known in (folder, _CHECKOUT / folder):
         if (known / MANIFEST).exists():
             return known
+    if ways and name != _PUBLISHED:
+        raise DataError(
+            f"{folder}: no bundle, and {name} is learned from your own pictures; fix: vedette "
+            f"train {name} --data DIR --method {ways[0]}, vedette export RUN, then --bundle"
+        )
     say(f"no bundle in {folder} yet: making one first")
     with tempfile.TemporaryDirectory() as temporary:
         run, out = str(Path(temporary, "run")), ["--out", str(folder)]

@@ -133,17 +133,18 @@ def _sheet(known: Sequence[tuple[tuple[Watched, int], Decided]]) -> Markup:
     if not known:
         return Markup("<p>None.</p>")
     rows = -(-len(known) // 4)
+    span = float(np.ptp([one.part.score for _, one in known]) + 1.0)
     with drawing(rows, 8, height=2.3 * rows, as_png=True) as (_, axes, made):
         for axis in axes.flat:
             axis.axis("off")
         for number, ((watched, i), one) in enumerate(known):
             picture = watched.recording.window(i).data
             left, right = axes[number // 4, 2 * (number % 4) : 2 * (number % 4) + 2]
-            _pair(left, right, picture, one)
+            _pair(left, right, picture, one, span=span)
     return made[0]
 
 
-def _pair(left: Any, right: Any, picture: Any, one: Decided) -> None:
+def _pair(left: Any, right: Any, picture: Any, one: Decided, *, span: float) -> None:
     assert one.part.heat is not None
     height, width = picture.shape[:2]
     left.imshow(picture)
@@ -153,6 +154,8 @@ def _pair(left: Any, right: Any, picture: Any, one: Decided) -> None:
     left.set_title(f"{one.shown.file.stem[:12]} {word}", fontsize=6)
     right.imshow(picture, cmap="gray")
     heat = inspection_metrics.enlarged(one.part.heat, height, width)
-    right.imshow(heat, cmap="inferno", alpha=0.6)
+    # the same colours on every picture: what would be rejected glows
+    limit = one.part.threshold if one.part.threshold is not None else float(heat.max())
+    right.imshow(heat, cmap="inferno", alpha=0.6, vmin=limit - span, vmax=limit + span / 4)
     right.set_title(f"{one.part.score:.2f}", fontsize=6)
 
