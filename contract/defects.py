@@ -57,7 +57,10 @@ def score(of: Floats) -> float:
 def _to_mean(x: Floats, learned: Mapping[str, Array]) -> Floats:
     """(rows, columns) distance to the Gaussian of each place (Mahalanobis)."""
     mean, whiten = learned[MEAN], learned[WHITEN]
-    rows, columns = (np.minimum(np.arange(n), known - 1) for n, known in zip(x.shape[:2], mean.shape[:2], strict=True))
+    rows, columns = (
+        np.minimum(np.arange(n), known - 1)
+        for n, known in zip(x.shape[:2], mean.shape[:2], strict=True)
+    )
     at = np.ix_(rows, columns)
     away = (x - mean[at])[..., None, :] @ whiten[at]
     found: Floats = np.sqrt(np.square(away[..., 0, :]).mean(axis=-1))

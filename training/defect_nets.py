@@ -208,4 +208,3 @@ def _optimizer(learning_rate: float, steps: int, epochs: int) -> Any:
         0.0, steps * epochs, warmup_target=learning_rate, warmup_steps=steps // 2
     )
     return keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0)
-

@@ -18,7 +18,8 @@ from training.report import Section
 from training.run import Run
 from training.watch import Watched
 
-_SHOWN = 8  # pictures in a row
+_SHOWN = 8  # pictures of each sort
+_SURE = "with 95 % confidence fewer"
 _COLOURS = {GOOD: BLUE, DOUBTFUL: GREY, DEFECT: RED}
 
 
@@ -79,25 +80,19 @@ def _is_good(one: Decided) -> bool:
 
 def _claims(point: OperatingPoint) -> list[tuple[str, str]]:
     of = point.measured
+    rejected = f"{of['false_reject_rate']:.1%} of {of['good']:.0f}"
     rows = [
         ("passes below", f"{point.clear_threshold:.4g}"),
         ("rejected from", f"{point.threshold:.4g}"),
         ("sent to a person", f"{of['to_a_person']:.1%}"),
-        (
-            "good parts rejected",
-            f"{of['false_reject_rate']:.1%} of {of['good']:.0f}; with 95 % confidence fewer than "
-            f"{of['false_reject_bound']:.1%}",
-        ),
+        ("good parts rejected", f"{rejected}; {_SURE} than {of['false_reject_bound']:.1%}"),
     ]
     if "recall" in of:
-        rows.append(
-            (
-                "defects not passed",
-                f"{of['recall']:.1%} of {of['defects']:.0f}; with 95 % confidence fewer than "
-                f"{of['miss_bound']:.1%} of defects like these are passed: more defects to measure "
-                "on, and only they, allow a stronger claim",
-            )
+        claim = (
+            f"{of['recall']:.1%} of {of['defects']:.0f}; {_SURE} than {of['miss_bound']:.1%} of "
+            "defects like these are passed: only more defects to measure on allow more to be said"
         )
+        rows.append(("defects not passed", claim))
     return rows
 
 
@@ -117,9 +112,9 @@ def _scores(every: Sequence[Decided], point: OperatingPoint) -> Markup:
         scores = np.array([one.part.score for one in every])
         edges = np.linspace(scores.min(), scores.max(), 60)
         for label, colour in _COLOURS.items():
-            of_label = [one.part.score for one in every if one.shown.label == label]
-            if of_label:
-                axis.hist(of_label, edges, color=colour, alpha=0.6, label=f"{label}: {len(of_label)}")
+            of = [one.part.score for one in every if one.shown.label == label]
+            if of:
+                axis.hist(of, edges, color=colour, alpha=0.6, label=f"{label}: {len(of)}")
         for threshold in (point.clear_threshold, point.threshold):
             axis.axvline(threshold, color=ORANGE)
         axis.set_yscale("symlog", linthresh=1)
@@ -158,4 +153,3 @@ def _pair(left: Any, right: Any, picture: Any, one: Decided, *, span: float) -> 
     limit = one.part.threshold if one.part.threshold is not None else float(heat.max())
     right.imshow(heat, cmap="inferno", alpha=0.6, vmin=limit - span, vmax=limit + span / 4)
     right.set_title(f"{one.part.score:.2f}", fontsize=6)
-

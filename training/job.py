@@ -98,9 +98,7 @@ def begin(
         epochs=epochs,
         data_root=str(root),
         sources=runs.describe_sources(datasets),
-        splits=runs.describe_splits(
-            datasets, seed=seed, uses_all=uses_all, tests=recipe.tests
-        ),
+        splits=runs.describe_splits(datasets, seed=seed, uses_all=uses_all, tests=recipe.tests),
         uses_all=uses_all,
         created=runs.now(),
         command=command,

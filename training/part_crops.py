@@ -250,5 +250,3 @@ def _dealt(numbers: Array, count: int, rng: np.random.Generator) -> Array:
     """So many of them, each as often as any other, or once more."""
     whole = [rng.permutation(numbers) for _ in range(count // len(numbers) + 1)]
     return np.concatenate(whole)[:count]
-
-
