@@ -1,4 +1,4 @@
-"""A picture of any size as squares of one size, at its own resolution, and the squares' maps as one.
+"""A picture of any size as squares of one size, at its own resolution, and their maps as one.
 
 The squares overlap, so that what lies at the edge of one lies inside another; where they do, the
 mean counts. Places of a map lie `STEP` pixels apart. Only a picture far smaller than a square is
