@@ -111,7 +111,7 @@ class Triggered:
             name: of the pipeline, for the windows.
             deadline_ms: after which a part is rejected whatever is found; None: never.
             is_live: the windows' own time is CLOCK_MONOTONIC; else they are taken as they come.
-            alive: called while no part comes.
+            alive: called while pictures come and no part does.
         """
         self._source, self._lines, self._name = source, lines, name
         self._config = config
@@ -124,7 +124,7 @@ class Triggered:
         self._ready: deque[Shot] = deque()
         self._changed = threading.Condition()
         self._ended: BaseException | None = None
-        self._has_ended = self._is_closed = False
+        self._has_seen = self._has_ended = self._is_closed = False
         self._shot = Shot(0, None)  # of the part in hand
 
     def windows(self) -> Iterator[Window]:
@@ -192,6 +192,7 @@ class Triggered:
             self._changed.notify_all()
 
     def _see(self, window: Window) -> None:
+        self._has_seen = True
         came_ns = window.t_ns if self._is_live else time.monotonic_ns()
         taken_ns = came_ns
         if self._seen is None:
@@ -226,7 +227,8 @@ class Triggered:
                     return self._ready.popleft()
                 if self._has_ended:
                     return None
-            self._alive()
+            if self._has_seen:
+                self._alive()
 
     def _take(self) -> None:
         for t_ns in self._lines.take():

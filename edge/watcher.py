@@ -326,6 +326,8 @@ class Watcher:
     def _alive(self) -> None:
         """The line is ready, though no part comes."""
         self._progress_s = time.monotonic()
+        if self.state in {"starting", "waiting"}:
+            self.state = "watching"
 
     def _refusal(self, window: Window, *asked: gates.Gate) -> str | None:
         """Why a window is not judged: ask the gates, the last first.

@@ -334,3 +334,4 @@ def test_what_a_person_says_of_a_part_is_told_and_counted_once(line):
 def test_an_idle_line_is_no_stalled_one(line):
     line.watcher._progress_s = time.monotonic() - 1000.0
     line.wait(lambda: not line.watcher.is_stalled())
+    assert line.watcher.state == "watching"
