@@ -15,9 +15,9 @@ import numpy as np
 from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.spec import Array, Box, Detections, Floats, OperatingPoint, Profile
 
-MEAN, WHITEN, BANK = "good.mean", "good.whiten", "good.bank"
+MEAN, WHITEN, BLOCK, BANK = "good.mean", "good.whiten", "good.block", "good.bank"
 _WORST = 4  # places whose mean is the score of a part: one alone may be noise
-_BLOCK = 4096  # places that are compared with the bank at once
+_AT_ONCE = 4096  # places that are compared with the bank at once
 
 
 def judge(found: Detections, profile: Profile) -> Detections:
@@ -38,8 +38,8 @@ def heat(features: Floats, learned: Mapping[str, Array]) -> Floats:
 
     Args:
         features: (rows, columns, d) float32.
-        learned: of good parts, by names beginning with `good.`: `mean` (rows, columns, d) and
-            `whiten` (rows, columns, d, d), a Gaussian for each place (PaDiM: Defard et al., ICPR
+        learned: of good parts, by names beginning with `good.`: `mean` (r, c, d) and `whiten`
+            (r, c, d, d), a Gaussian for each square of `block` places (PaDiM: Defard et al., ICPR
             workshops 2021), or `bank` (m, d), features that good parts have anywhere (PatchCore:
             Roth et al., CVPR 2022). Neither: the features are the score, (rows, columns, 1).
     """
@@ -56,15 +56,11 @@ def score(of: Floats) -> float:
 
 def _to_mean(x: Floats, learned: Mapping[str, Array]) -> Floats:
     """(rows, columns) distance to the Gaussian of each place (Mahalanobis)."""
-    mean, whiten = learned[MEAN], learned[WHITEN]
-    rows, columns = (
-        np.minimum(np.arange(n), known - 1)
-        for n, known in zip(x.shape[:2], mean.shape[:2], strict=True)
-    )
+    mean, whiten, block = learned[MEAN], learned[WHITEN], int(learned[BLOCK])
+    rows, columns = (np.minimum(np.arange(x.shape[i]) // block, mean.shape[i] - 1) for i in (0, 1))
     at = np.ix_(rows, columns)
     away = (x - mean[at])[..., None, :] @ whiten[at]
-    found: Floats = np.sqrt(np.square(away[..., 0, :]).mean(axis=-1))
-    return found
+    return np.asarray(np.sqrt(np.square(away[..., 0, :]).mean(axis=-1)), np.float32)
 
 
 def _to_nearest(x: Floats, bank: Floats) -> Floats:
@@ -73,7 +69,7 @@ def _to_nearest(x: Floats, bank: Floats) -> Floats:
     lengths = np.square(bank).sum(axis=1)
     nearest = [
         np.min(lengths - 2.0 * (some @ bank.T), axis=1) + np.square(some).sum(axis=1)
-        for some in np.array_split(places, len(places) // _BLOCK + 1)
+        for some in np.array_split(places, len(places) // _AT_ONCE + 1)
     ]
     found: Floats = np.sqrt(np.maximum(np.concatenate(nearest), 0.0)).reshape(x.shape[:2])
     return found.astype(np.float32)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from contract.defects import BANK, MEAN, WHITEN
+from contract.defects import BANK, BLOCK, MEAN, WHITEN
 from contract.inspection import Part
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
@@ -26,6 +26,7 @@ BLOCKS = (2, 4, 10)
 _AXES = 64  # of the features, those along which good parts differ most
 _PICTURES = 100  # that they are found from
 _SHRINK = 0.05  # towards the covariance of all places: a hundred parts say little of 64 axes
+_MOST_GAUSSIANS = 3000  # 25 MB; of a larger picture a square of places shares one
 _MOST_BANK = 4000
 _BANK_SHARE = 0.01
 _CLIPPED = 6.0  # standard deviations: what lies beyond is far away in any case
@@ -90,18 +91,20 @@ def gaussians(training: Sequence[Seen]) -> dict[str, Array]:
     features = _good(training)
     rows, columns = (int(np.median([x.shape[axis] for x in features])) for axis in (0, 1))
     k = features[0].shape[2]
+    block = int(np.ceil(np.sqrt(rows * columns / _MOST_GAUSSIANS)))
     everywhere = np.cov(np.concatenate([x.reshape(-1, k)[::7] for x in features]).T)
-    mean = np.zeros((rows, columns, k), np.float32)
-    whiten = np.zeros((rows, columns, k, k), np.float32)
-    for row in range(rows):
-        for column in range(columns):
-            here = [x[row, column] for x in features if row < len(x) and column < x.shape[1]]
-            mean[row, column] = np.mean(here, axis=0)
-            away = np.stack(here) - mean[row, column]
-            covariance = away.T @ away / len(here)
-            mixed = (1 - _SHRINK) * covariance + _SHRINK * (everywhere + np.eye(k))
-            whiten[row, column] = np.linalg.inv(np.linalg.cholesky(mixed)).T
-    return {MEAN: mean, WHITEN: whiten}
+    size = (-(-rows // block), -(-columns // block))
+    mean = np.zeros((*size, k), np.float32)
+    whiten = np.zeros((*size, k, k), np.float16)
+    for row, column in np.ndindex(size):
+        at = (slice(row * block, (row + 1) * block), slice(column * block, (column + 1) * block))
+        here = np.concatenate([x[at].reshape(-1, k) for x in features])
+        mean[row, column] = here.mean(axis=0)
+        away = here - mean[row, column]
+        covariance = away.T @ away / len(here)
+        mixed = (1 - _SHRINK) * covariance + _SHRINK * (everywhere + np.eye(k))
+        whiten[row, column] = np.linalg.inv(np.linalg.cholesky(mixed)).T
+    return {MEAN: mean, WHITEN: whiten, BLOCK: np.array(block, np.float32)}
 
 
 def bank(training: Sequence[Seen]) -> dict[str, Array]:
