@@ -4,7 +4,7 @@ SHELL := /bin/bash
 export UV_PYTHON_DOWNLOADS := never
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
-ROLES := edge edge-onnx edge-camera edge-audio edge-gpio collector training export host
+ROLES := edge edge-onnx edge-camera edge-audio edge-gpio collector training attacks export host
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,7 +42,7 @@ fuzz: setup ## coverage-guided, what others wrote into what reads it; FUZZ="--se
 
 lock: $(UV) ## compile requirements/ again from pyproject.toml
 	$(UV) pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
-		pyproject.toml --extra host --extra edge-camera --extra edge-audio --extra edge-gpio --group dev -o requirements/dev.txt
+		pyproject.toml --extra host --extra edge-camera --extra edge-audio --extra edge-gpio --extra attacks --group dev -o requirements/dev.txt
 	for role in $(ROLES); do $(UV) pip compile -q --universal --generate-hashes \
 		--no-emit-index-url --no-header pyproject.toml --extra $$role \
 		-c requirements/dev.txt -o requirements/$$role.txt || exit 1; done
