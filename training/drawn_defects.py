@@ -8,6 +8,8 @@ NSA (Schlüter et al., ECCV 2022).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -15,12 +17,14 @@ from contract.spec import Array, Floats
 
 _SMALLEST_PX, _LARGEST_PX = 3.0, 160.0
 _SEEN = 0.15  # of full strength: what is fainter belongs to no mask
-_MOST = 3  # defects on a crop
+_MOST = 5  # defects on a crop
+_LINES = 0.5  # of them; the others are spots
+_TIMES_LEAST = 5.0  # as strong as can just be seen, at most
 _TRIES = 4  # until one can be seen
 
 
 def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats, Array]:
-    """One to three defects on a crop.
+    """One to five defects on a crop.
 
     Args:
         part: (side, side, channels) float32 pixels of a good part, 0 to 255.
@@ -33,26 +37,36 @@ def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats,
     drawn, mask = part, np.zeros(part.shape[:2], np.uint8)
     for _ in range(int(rng.integers(1, _MOST + 1))):
         for _ in range(_TRIES):
-            shape = _line(part.shape[0], rng) if rng.random() < 0.45 else _spot(part.shape[0], rng)
-            filled = _filled(drawn, other, shape, rng)
-            alpha = (shape * rng.uniform(0.5, 1.0))[..., None]
-            made = (drawn + alpha * (filled - drawn)).clip(0.0, 255.0)
-            if _is_visible(drawn, made, shape):
+            shape = (
+                _line(part.shape[0], rng) if rng.random() < _LINES else _spot(part.shape[0], rng)
+            )
+            made = _blended(drawn, other, shape, rng)
+            if made is not None:
                 drawn = made
                 mask |= (shape > _SEEN).astype(np.uint8)
                 break
     return drawn.astype(np.float32), mask
 
 
-def _is_visible(before: Floats, after: Floats, shape: Floats) -> bool:
-    """Whether people would see it: the smaller it is, the more it must differ from the texture."""
+def _blended(part: Floats, other: Floats, shape: Floats, rng: np.random.Generator) -> Floats | None:
+    """A crop with one defect, mostly a faint one; None where nobody would see it.
+
+    It differs from the part as much as the part's own texture does, or up to some times as much;
+    the smaller it is, the more.
+    """
     inside = shape > _SEEN
     area_px2 = int(inside.sum())
     if area_px2 < _SMALLEST_PX:
-        return False
-    change = np.abs(after - before).mean(axis=2)[inside].mean()
-    texture = (before - cv2.GaussianBlur(before, (0, 0), 4.0).reshape(before.shape)).std()
-    return bool(change > (0.7 + 5.0 / np.sqrt(area_px2)) * texture + 4.0)
+        return None
+    texture = (part - cv2.GaussianBlur(part, (0, 0), 4.0).reshape(part.shape)).std()
+    least = (0.7 + 5.0 / np.sqrt(area_px2)) * float(texture) + 4.0
+    filled = _filled(part, other, shape, rng)
+    change = shape[..., None] * (filled - part)
+    strength = float(np.abs(change).mean(axis=2)[inside].mean())
+    wanted = least * float(np.exp(rng.uniform(0.0, np.log(_TIMES_LEAST))))
+    made = (part + change * min(wanted / max(strength, 1e-6), 1.0)).clip(0.0, 255.0)
+    seen = float(np.abs(made - part).mean(axis=2)[inside].mean())
+    return made if seen >= 0.9 * least else None
 
 
 def _size(rng: np.random.Generator) -> float:
@@ -69,7 +83,7 @@ def _line(side: int, rng: np.random.Generator) -> Floats:
     path = rng.uniform(0, side, 2) + np.vstack([[0.0, 0.0], steps.cumsum(axis=0)])
     width = max(float(np.exp(rng.uniform(np.log(0.7), np.log(6.0)))), 0.7)
     canvas = np.zeros((side, side), np.float32)
-    for start, end in zip(path[:-1], path[1:], strict=True):
+    for start, end in pairwise(path):
         here = width * rng.uniform(0.6, 1.3)
         ends = [tuple(int(16 * x) for x in point) for point in (start, end)]
         cv2.line(canvas, *ends, 1.0, max(round(here), 1), cv2.LINE_AA, shift=4)

@@ -118,7 +118,7 @@ def _compiled(
     if recipe.optimizer:
         optimizer = recipe.optimizer(recipe.learning_rate, steps, epochs)
     else:
-        rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * epochs)
+        rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, max(steps * epochs, 1))
         optimizer = keras.optimizers.Adam(rate)
     model.compile(optimizer, loss=recipe.loss, jit_compile=False)
     model.optimizer.build(model.trainable_variables)
