@@ -47,6 +47,7 @@ def map_of(taps: Sequence[Any], *, width: int) -> Any:
         summed.append(x)
     x = layers.ReLU(6.0)(layers.Add()(summed) if len(summed) > 1 else summed[0])
     x = layers.ReLU(6.0)(layers.Conv2D(width, 3, padding="same", name="mix")(x))
+    x = layers.SpatialDropout2D(0.2)(x)
     bias = initializers.Constant(float(np.log(_RARE / (1 - _RARE))))
     of_places = layers.Conv2D(1, 1, bias_initializer=bias, name="defect")(x)
     # what is spread over the whole square, such as fine lines everywhere, raises all of its places
@@ -163,7 +164,7 @@ def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
         how: epochs, steps, batch and learning rate, as in a `StageRecipe`.
     """
     rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"])
-    return _stage(network, data=examples, augment=part_crops.crops, rows=rows, **how)
+    return _stage(network, data=examples, augment=part_crops.crops(drawn=0.3), rows=rows, **how)
 
 
 def from_good(network: Callable[[], Any], **how: Any) -> StageRecipe:
@@ -174,7 +175,7 @@ def from_good(network: Callable[[], Any], **how: Any) -> StageRecipe:
         how: likewise.
     """
     rows = part_crops.evenly(rows=how["steps"] * how["batch"])
-    return _stage(network, data=good_ones, augment=part_crops.drawn_on, rows=rows, **how)
+    return _stage(network, data=good_ones, augment=part_crops.crops(drawn=0.6), rows=rows, **how)
 
 
 def from_few(network: Callable[[], Any], **how: Any) -> StageRecipe:
@@ -185,7 +186,7 @@ def from_few(network: Callable[[], Any], **how: Any) -> StageRecipe:
         how: likewise.
     """
     rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"], defective=0.25)
-    return _stage(network, data=examples, augment=part_crops.drawn_on, rows=rows, **how)
+    return _stage(network, data=examples, augment=part_crops.crops(drawn=0.6), rows=rows, **how)
 
 
 def _stage(network: Callable[[], Any], **how: Any) -> StageRecipe:

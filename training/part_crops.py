@@ -29,7 +29,6 @@ _EDGE = -1.0
 _MOST_BYTES = 2 << 30  # of pictures that stay in memory
 _FEWEST_PX = 4  # of a place's 64 that make it defective
 _NEAR = 0.9  # of the crops of a defective part show its defect for sure
-_DRAWN = 0.6  # of the good parts get a defect
 _MARGIN = SIDE // 8  # that a defect's place keeps from the edge of a crop
 
 
@@ -97,26 +96,28 @@ def pictures(recordings: Sequence[object]) -> Examples:
     return found, found.is_defect.astype(np.float32)
 
 
-def crops(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
+def crops(*, drawn: float) -> Callable[[Sequence[Seen], Floats, np.random.Generator], Examples]:
     """One crop of each picture, as another part, camera or lamp would have given it.
+
+    Args:
+        drawn: share of the good parts that get defects drawn onto them: however few the real ones
+            are, none is seen twice.
 
     Returns:
         (n, 256, 256, 3) float32 pixels from 0 to 255, and (n, 32, 32, 1) float32 targets.
     """
-    made = [_crop(one, rng) for one in seen]
-    return np.stack([_lit(x, rng) for x, _ in made]), np.stack([y for _, y in made])[..., None]
 
+    def made(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
+        cut = [_crop(one, rng) for one in seen]
+        pixels, targets = [x for x, _ in cut], [y for _, y in cut]
+        for i, one in enumerate(seen):
+            if not one.is_defect and rng.random() < drawn:
+                other = pixels[int(rng.integers(0, len(seen)))]
+                pixels[i], mask = drawn_defects.draw(pixels[i], other, rng)
+                targets[i] = _places(mask)
+        return np.stack([_lit(x, rng) for x in pixels]), np.stack(targets)[..., None]
 
-def drawn_on(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
-    """As `crops`, with defects drawn onto half of the good parts."""
-    made = [_crop(one, rng) for one in seen]
-    pixels, targets = [x for x, _ in made], [y for _, y in made]
-    for i, one in enumerate(seen):
-        if not one.is_defect and rng.random() < _DRAWN:
-            other = pixels[int(rng.integers(0, len(seen)))]
-            pixels[i], mask = drawn_defects.draw(pixels[i], other, rng)
-            targets[i] = _places(mask)
-    return np.stack([_lit(x, rng) for x in pixels]), np.stack(targets)[..., None]
+    return made
 
 
 def whole(seen: Seen) -> Floats:
