@@ -27,7 +27,6 @@ from training.recipes import Examples, StageRecipe
 _PATCH = 64
 _CODE = 128
 _AT_ONCE = 4  # patches of a picture
-_CRITIC_STEPS = wgan.CRITIC_STEPS
 
 
 def network(width: int) -> Any:
@@ -121,7 +120,7 @@ def patches(seen: list[Seen], asked: Floats, rng: np.random.Generator) -> Exampl
 
 
 def _stage(width: int, *, epochs: int, steps: int, batch: int) -> StageRecipe:
-    rows = batch * _CRITIC_STEPS // _AT_ONCE
+    rows = batch * wgan.CRITIC_STEPS // _AT_ONCE
     return StageRecipe(
         data=defect_nets.good_ones,
         model=lambda _shape, _inputs: network(width),
