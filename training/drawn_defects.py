@@ -85,10 +85,10 @@ def _line(side: int, rng: np.random.Generator) -> Floats:
     canvas = np.zeros((side, side), np.float32)
     for start, end in pairwise(path):
         here = width * rng.uniform(0.6, 1.3)
-        ends = [tuple(int(16 * x) for x in point) for point in (start, end)]
-        cv2.line(canvas, *ends, 1.0, max(round(here), 1), cv2.LINE_AA, shift=4)
-    soft: Floats = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.2))
-    return (soft / max(float(soft.max()), 1e-6)).astype(np.float32)
+        (x0, y0), (x1, y1) = ((int(16 * x), int(16 * y)) for x, y in (start, end))
+        cv2.line(canvas, (x0, y0), (x1, y1), 1.0, max(round(here), 1), cv2.LINE_AA, shift=4)
+    soft = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 1.2))
+    return np.asarray(soft / max(float(soft.max()), 1e-6), np.float32)
 
 
 def _spot(side: int, rng: np.random.Generator) -> Floats:
@@ -109,8 +109,7 @@ def _clouds(side: int, grain: float, rng: np.random.Generator) -> Floats:
     """(side, side) float32 smooth noise, mean about 0 and standard deviation about 1."""
     cells = int(np.clip(side / max(grain, 2.0), 2, side))
     coarse = rng.normal(size=(cells, cells)).astype(np.float32)
-    made: Floats = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-    return made
+    return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _filled(part: Floats, other: Floats, shape: Floats, rng: np.random.Generator) -> Floats:

@@ -129,11 +129,10 @@ def bank(training: Sequence[Seen]) -> dict[str, Array]:
 
 def _good(training: Sequence[Seen]) -> list[Floats]:
     """(rows, columns, d) features of each good part."""
-    found = [
+    return [
         part.features
         for seen in training
         for window, label in zip(seen.found, labels(items([seen.recording])), strict=True)
         for part in window
         if label == GOOD and isinstance(part, Part) and part.features is not None
     ]
-    return found

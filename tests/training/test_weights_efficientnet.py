@@ -79,16 +79,24 @@ def written(file, state, storages):
     """A file of protocol 2, its globals written by hand."""
 
     def opcodes(shape, strides, key, numbers, offset):
-        return (
-            b"ctorch._utils\n_rebuild_tensor_v2\n"
-            b"((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
-            + b"X" + struct.pack("<I", len(key)) + key.encode()
-            + b"X\x03\x00\x00\x00cpu" + b"J" + struct.pack("<i", numbers) + b"NtQ"
-            + b"J" + struct.pack("<i", offset)
-            + b"(" + b"".join(b"J" + struct.pack("<i", n) for n in shape) + b"t"
-            + b"(" + b"".join(b"J" + struct.pack("<i", n) for n in strides) + b"t"
-            + b"\x89ccollections\nOrderedDict\n)RtR"
-        )  # fmt: skip
+        head = b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage"
+        named = b"X" + struct.pack("<I", len(key)) + key.encode()
+        return b"".join(
+            [
+                head,
+                b"ctorch\nFloatStorage\n",
+                named,
+                b"X\x03\x00\x00\x00cpu",
+                b"J" + struct.pack("<i", numbers),
+                b"NtQ",
+                b"J" + struct.pack("<i", offset),
+                *(
+                    b"(" + b"".join(b"J" + struct.pack("<i", n) for n in some) + b"t"
+                    for some in (shape, strides)
+                ),
+                b"\x89ccollections\nOrderedDict\n)RtR",
+            ]
+        )
 
     body = b"\x80\x02ccollections\nOrderedDict\n)R("
     for name, tensor in state.items():

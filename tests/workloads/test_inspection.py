@@ -47,8 +47,9 @@ def test_a_part_is_passed_or_rejected_and_the_defect_is_where_it_is():
     assert (good.label, bad.label) == (PASS, REJECT)
     assert bad.heat.shape == (38, 50)
     left, top, right, bottom = bad.box
-    assert left <= 200 < 220 <= right
-    assert top <= 150 < 170 <= bottom
+    assert left <= 200 < right
+    assert top <= 150 < bottom
+    assert (right, bottom) >= (220, 170)
     assert (right - left) <= 40
 
 

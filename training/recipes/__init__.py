@@ -112,9 +112,9 @@ class Recipe:
     sections: Callable[[Run, Sequence[Watched]], list[Section]] | None = None
     tests: bool = True
     chosen_on: tuple[str, ...] = ()
-    learn: (
-        Callable[[Sequence[Seen], Sequence[Seen], dict[str, Array]], dict[str, Array]] | None
-    ) = None
+    learn: Callable[[Sequence[Seen], Sequence[Seen], dict[str, Array]], dict[str, Array]] | None = (
+        None
+    )
 
 
 def names() -> list[str]:

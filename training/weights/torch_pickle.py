@@ -22,7 +22,7 @@ from contract.spec import Array
 from training.datasets import DataError
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 _DAMAGED = (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, struct.error)
 
 
@@ -99,7 +99,7 @@ class _Unpickler(pickle.Unpickler):
         kind, of_type, key, *_ = pid
         if kind != "storage":
             raise pickle.UnpicklingError(f"it asks for a {kind}")
-        self._types[key] = _TYPES[of_type]
+        self._types[str(key)] = _TYPES[str(of_type)]
         return str(key)
 
 
