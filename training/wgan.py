@@ -18,7 +18,7 @@ from training.recipes import Examples
 
 CRITIC_STEPS = 5  # for one of the generator
 KAPPA = 1.0  # weight of the critic's features
-_GAN_SHARE = 0.6  # of the epochs; the encoder has the others
+_GAN_SHARE = 0.5  # of the epochs; the encoder has the others
 _ENCODER_RATE = 0.5  # of the generator's
 _WORST = 4.0 + KAPPA * 4.0  # what stands for the error while there is no encoder yet
 

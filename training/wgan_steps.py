@@ -17,7 +17,7 @@ from training.wgan import CRITIC_STEPS, KAPPA
 _PENALTY = 10.0
 
 
-class Adversaries(keras.Model):  # type: ignore[misc] - Keras is untyped
+class Adversaries(keras.Model):  # type: ignore[misc]  # Keras is untyped
     """Generator, critic and encoder.
 
     Batches: (n, 64, 64, 3) pixels, `CRITIC_STEPS` times the patches of one step, and (n,) as

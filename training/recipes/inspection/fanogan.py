@@ -124,7 +124,7 @@ def _stage(width: int, *, epochs: int, steps: int, batch: int) -> StageRecipe:
     return StageRecipe(
         data=defect_nets.good_ones,
         model=lambda _shape, _inputs: network(width),
-        augment=patches,  # type: ignore[arg-type]
+        augment=patches,
         loss="mse",
         epochs=epochs,
         steps=steps,
