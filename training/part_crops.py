@@ -121,9 +121,19 @@ def crops(*, drawn: float) -> Callable[[Sequence[Seen], Floats, np.random.Genera
 
 
 def whole(seen: Seen) -> Floats:
-    """(1, 256, 256, 3) float32: the middle of a picture as it is, such as for calibration."""
-    cut = _cut(seen.picture, seen.mask, *(max(n - SIDE, 0) // 2 for n in seen.picture.shape[:2]))
-    return _rgb(cut[0])[None]
+    """(1, 256, 256, 3) float32: a square of a picture as it is, around its defect if that is drawn.
+
+    Such as for calibration, and to see which epoch was the best.
+    """
+    height, width = seen.picture.shape[:2]
+    middle = (height // 2, width // 2)
+    if seen.mask is not None and seen.mask.any():
+        middle = tuple(int(np.median(along)) for along in np.nonzero(seen.mask))
+    top, left = (
+        int(np.clip(at - SIDE // 2, 0, max(n - SIDE, 0)))
+        for at, n in zip(middle, (height, width), strict=True)
+    )
+    return _rgb(_cut(seen.picture, seen.mask, top, left)[0])[None]
 
 
 def _crop(seen: Seen, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -28,7 +28,7 @@ def network() -> Any:
     return keras.Model(body.input, defect_nets.map_of(taps, width=_WIDTH), name="edge")
 
 
-_HOW = {"epochs": 12, "steps": 80, "batch": 16, "learning_rate": 3e-4}
+_HOW = {"epochs": 8, "steps": 80, "batch": 16, "learning_rate": 3e-4}
 METHODS = {
     "edge": {"look": defect_nets.supervised(network, **_HOW)},
     "good-only": {"look": defect_nets.from_good(network, **_HOW)},
