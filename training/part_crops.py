@@ -126,13 +126,11 @@ def whole(seen: Seen) -> Floats:
     Such as for calibration, and to see which epoch was the best.
     """
     height, width = seen.picture.shape[:2]
-    middle = (height // 2, width // 2)
+    row, column = height // 2, width // 2
     if seen.mask is not None and seen.mask.any():
-        middle = tuple(int(np.median(along)) for along in np.nonzero(seen.mask))
-    top, left = (
-        int(np.clip(at - SIDE // 2, 0, max(n - SIDE, 0)))
-        for at, n in zip(middle, (height, width), strict=True)
-    )
+        row, column = (int(np.median(along)) for along in np.nonzero(seen.mask))
+    top = int(np.clip(row - SIDE // 2, 0, max(height - SIDE, 0)))
+    left = int(np.clip(column - SIDE // 2, 0, max(width - SIDE, 0)))
     return _rgb(_cut(seen.picture, seen.mask, top, left)[0])[None]
 
 
