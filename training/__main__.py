@@ -107,7 +107,8 @@ def main(verb: str, argv: Sequence[str]) -> int:
     group = job.recipe.group
     on = f"on {group}s it was trained with" if run.uses_all else f"on {group}s never seen"
     say(f"trained in {run.seconds:.1f} s; {on}: {test}")
-    if not {source.name for source in run.sources} & set(datasets.names()):
+    known = {source.name for source in run.sources} & set(datasets.names())
+    if not known and not run.method:
         say(
             f"warning: no recordings below {run.data_root}, so it learned from simulated machines: "
             "enough to see it work, not for a real machine; fix: --data DIR"

@@ -11,7 +11,7 @@ from contract import defects
 from contract.ops.tiles import STEP
 from contract.spec import Array, Floats
 from training import backend, drawn_defects, inspection_metrics, part_crops
-from training.datasets import DataError, Recording
+from training.datasets import Recording
 from training.part_crops import Pictures, Seen
 from training.parts import GOOD, items
 from training.recipes import Examples, StageRecipe
@@ -19,7 +19,6 @@ from training.recipes import Examples, StageRecipe
 _PLACES = 4  # highest of a crop: what a part is judged by, see `contract.defects.score`
 _RARE = 0.05  # share of places that are defective, as trained; what the last bias begins with
 _SMOOTH = 20.0  # places: a crop with a single defective one does not weigh as much as hundreds
-_FEWEST = 4  # defective pictures
 _VALIDATED = 160  # pictures, at most
 _CALIBRATED = 200
 _ENTROPY = 0.05
@@ -125,33 +124,9 @@ def validate(model: Any, examples: Examples) -> float:
     return 1.0 - inspection_metrics.auroc(is_defect, z) + _ENTROPY * entropy
 
 
-def examples(recordings: Sequence[Recording]) -> Examples:
-    """Pictures to learn from.
-
-    Raises:
-        DataError: too few defects.
-    """
-    found = part_crops.pictures(recordings)
-    defective = int(found[1].sum())
-    if defective < _FEWEST or defective == len(found[1]):
-        raise DataError(
-            f"{defective} of {len(found[1])} pictures to learn from show a defect; a supervised "
-            f"method needs {_FEWEST} and good parts; fix: --method with good parts only, or more"
-        )
-    return found
-
-
 def good_ones(recordings: Sequence[Recording]) -> Examples:
-    """Pictures of good parts alone.
-
-    Raises:
-        DataError: there are none.
-    """
+    """Pictures of good parts alone."""
     found = Pictures(items(recordings), labels=(GOOD,))
-    if len(found) < _FEWEST:
-        raise DataError(
-            f"{len(found)} good parts to learn from; fix: at least {_FEWEST}, better 50"
-        )
     return found, np.zeros(len(found), np.float32)
 
 
@@ -170,7 +145,8 @@ def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
         how: epochs, steps, batch and learning rate, as in a `StageRecipe`.
     """
     rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"])
-    return _stage(network, data=examples, augment=part_crops.crops(drawn=0.3), rows=rows, **how)
+    augment = part_crops.crops(drawn=0.3)
+    return _stage(network, data=part_crops.pictures, augment=augment, rows=rows, **how)
 
 
 def from_good(network: Callable[[], Any], **how: Any) -> StageRecipe:
@@ -192,7 +168,8 @@ def from_few(network: Callable[[], Any], **how: Any) -> StageRecipe:
         how: likewise.
     """
     rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"], defective=0.25)
-    return _stage(network, data=examples, augment=part_crops.crops(drawn=0.6), rows=rows, **how)
+    augment = part_crops.crops(drawn=0.6)
+    return _stage(network, data=part_crops.pictures, augment=augment, rows=rows, **how)
 
 
 def _stage(network: Callable[[], Any], **how: Any) -> StageRecipe:

@@ -40,11 +40,15 @@ def network(_shape: tuple[int, ...], pictures: Any) -> Any:
 
     Args:
         pictures: of good parts, `training.part_crops.Pictures`.
+
+    Raises:
+        DataError: they are too few, or the weights cannot be fetched.
     """
     import keras
     from keras import layers, ops
 
     assert isinstance(pictures, Pictures)
+    part_crops.refuse_too_few(pictures, defects=0)
     body = efficientnet_lite0.network((SIDE, SIDE, 3), last=BLOCKS[-1], is_pretrained=True)
     taps = [body.get_layer(f"block_{number}").output for number in BLOCKS]
     places = SIDE // STEP

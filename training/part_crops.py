@@ -21,6 +21,7 @@ from contract.ops import tiles
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
 from training import drawn_defects
+from training.datasets import DataError
 from training.parts import DEFECT, GOOD, Item, items
 from training.recipes import Examples
 
@@ -29,6 +30,7 @@ _EDGE = -1.0
 _MOST_BYTES = 2 << 30  # of pictures that stay in memory
 _FEWEST_PX = 4  # of a place's 64 that make it defective
 _NEAR = 0.9  # of the crops of a defective part show its defect for sure
+_FEWEST = 4  # pictures of a class
 _MARGIN = SIDE // 8  # that a defect's place keeps from the edge of a crop
 
 
@@ -235,6 +237,7 @@ def balanced(
     def chosen(model: object, examples: Examples, rng: np.random.Generator) -> Array:
         pictures = examples[0]
         assert isinstance(pictures, Pictures)
+        refuse_too_few(pictures, defects=_FEWEST)
         defects, good = (np.flatnonzero(pictures.is_defect == is_it) for is_it in (True, False))
         some = rng.permutation(good)[:tried]
         hard = some[np.argsort(score(model, pictures[some]))[-kept:]]
@@ -252,7 +255,33 @@ def evenly(*, rows: int) -> Callable[[object, Examples, np.random.Generator], Ar
     Args:
         rows: of an epoch.
     """
-    return lambda _model, examples, rng: _dealt(np.arange(len(examples[0])), rows, rng)
+
+    def chosen(_model: object, examples: Examples, rng: np.random.Generator) -> Array:
+        pictures = examples[0]
+        assert isinstance(pictures, Pictures)
+        refuse_too_few(pictures, defects=0)
+        return _dealt(np.arange(len(pictures)), rows, rng)
+
+    return chosen
+
+
+def refuse_too_few(pictures: Pictures, *, defects: int) -> None:
+    """Say so where there is too little to learn from.
+
+    Args:
+        pictures: of training.
+        defects: that there must be.
+
+    Raises:
+        DataError: there are fewer, or too few good parts.
+    """
+    defective = int(pictures.is_defect.sum())
+    good = len(pictures) - defective
+    if good < _FEWEST or defective < defects:
+        raise DataError(
+            f"{good} good and {defective} defective pictures to learn from, at least {_FEWEST} and "
+            f"{defects} are needed; fix: more of them, or --method good-only where defects are few"
+        )
 
 
 def _dealt(numbers: Array, count: int, rng: np.random.Generator) -> Array:
