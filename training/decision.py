@@ -3,9 +3,9 @@
 Two thresholds by the rule of the reject option (Chow, IEEE Trans. Information Theory, 1970) on
 scores of parts that were not learned from: a missed defect costs most, a good part rejected less,
 to decide what people could not decide less still, a look by a person little, and no more than a
-share of the parts may be sent there. Each threshold is an order statistic of its class, so that it holds
-for parts like these (split conformal prediction: Vovk et al., 2005): of n defects that none is
-below, the next one is below with a probability of at most 1 / (n + 1).
+share of the parts may be sent there. Each threshold is an order statistic of its class, so that it
+holds for parts like these (split conformal prediction: Vovk et al., 2005): of n defects that none
+is below, the next one is below with a probability of at most 1 / (n + 1).
 """
 
 from __future__ import annotations
