@@ -85,12 +85,14 @@ def ours(
     """What to start for each method and engine, by name; threads are to follow."""
     commands = {}
     for method in plan.ours:
-        first = found.made.get((min(plan.turns), method)) if method == _ONE_FOR_ALL else None
-        made = first or inspection_models.ours(method, folder, folder.parent)
-        found.made[size, f"`{method}`"] = made
+        name = f"`{method}`"
+        made = found.made.get((min(plan.turns), name)) if method == _ONE_FOR_ALL else None
+        if made is None:
+            made = inspection_models.ours(method, folder, folder.parent)
+            found.made[size, name] = made
         for engine in ENGINES:
             script = [sys.executable, str(HERE / "inspection_ours.py")]
-            commands[f"`{method}`, {engine}"] = [*script, str(made.path), engine, str(pictures)]
+            commands[f"{name}, {engine}"] = [*script, str(made.path), engine, str(pictures)]
     return commands
 
 

@@ -52,11 +52,11 @@ def section(found: Found, *, rounds: int, turns: Mapping[int, int]) -> str:
     return f"""## 8. A part on a line
 
 Simulated catheters; all learned from the same {found.good} pictures of good parts or, ours, from
-four fifths of them, `edge` from the defective ones of that folder too. Every contender is a process
-of its own; they look at the same pictures in turns of {rounds}, one alone at a time, after one
-picture that is not counted ({counts} in all). Ours is int8 in the device's own pipeline: a picture
-in memory in, the decision with heat map, box, sizes, reason and drift out; *network* is the engine
-alone. The device's engines use one thread; two are what more would bring.
+four fifths of them, `edge` from the defective ones of that folder too and once for all sizes. Every
+contender is a process of its own; they look at the same pictures in turns of {rounds}, one alone at
+a time, after one picture that is not counted ({counts} in all). Ours is int8 in the device's own
+pipeline: a picture in memory in, the decision with heat map, box, sizes, reason and drift out;
+*network* is the engine alone. The device's engines use one thread; two are what more would bring.
 {beside}
 
 {tables}

@@ -102,7 +102,7 @@ class Contender:
         if not line:
             with self._child:
                 code = self._child.wait()
-            raise RuntimeError(f"{self._child.args} ended with {code} instead of an answer")
+            raise RuntimeError(f"{self._child.args!r} ended with {code} instead of an answer")
         heard: dict[str, Any] = json.loads(line)
         return heard
 
