@@ -349,7 +349,7 @@ def _default_bundle(name: str) -> Path:
     if ways and name != _PUBLISHED:
         raise DataError(
             f"{folder}: no bundle, and {name} is learned from your own pictures; fix: vedette "
-            f"train {name} --data DIR --method {ways[0]}, vedette export RUN, then --bundle"
+            f"train {name} --data DIR --method NAME, vedette export RUN, then --bundle"
         )
     say(f"no bundle in {folder} yet: making one first")
     with tempfile.TemporaryDirectory() as temporary:

@@ -14,6 +14,7 @@ import numpy as np
 
 from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.spec import Array, Floats
+from training.datasets import DataError
 from training.parts import DEFECT, DOUBTFUL, GOOD, Item, Shown, items
 from training.protocols import Measured, Row
 
@@ -46,9 +47,16 @@ def measure(of: Sequence[Item], bench: Bench) -> Measured:
 
     Returns:
         What `figures` gives, and a row for the good parts and each kind of defect.
+
+    Raises:
+        DataError: nothing was decided: the bundle is of another workload.
     """
     seen = bench.each(of, lambda one: one.name)
     every = [one for item in seen for one in decided(item, bench.watch(item))]
+    if not every:
+        raise DataError(
+            f"{bench.workload.name} has decided of no part; fix: a bundle of inspection"
+        )
     return Measured(figures(every), tuple(_rows(every)))
 
 

@@ -63,10 +63,12 @@ def fit(
         `loss` and `val_loss` of each epoch.
 
     Raises:
-        DataError: the checkpoint belongs to another model.
+        DataError: there is nothing to learn from, or the checkpoint belongs to another model.
     """
     epochs = (epochs or recipe.epochs) if recipe.epochs else 0
     inputs, targets = training
+    if not len(inputs):
+        raise DataError("nothing in the data to learn from; fix: --data with other recordings")
     batch = min(recipe.batch, len(inputs))
     steps = recipe.steps or len(inputs) // batch
     kept, model = _compiled(recipe, input_shape, training, seed=seed, steps=steps, epochs=epochs)

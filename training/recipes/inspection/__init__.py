@@ -20,7 +20,7 @@ from contract.inspection import Part
 from contract.spec import Array, OperatingPoint
 from training import datasets, decision, inspection_metrics, inspection_report, parts
 from training.datasets import DataError, DataSet
-from training.parts import GOOD
+from training.parts import GOOD, Item
 from training.recipes import Recipe
 from training.watch import Seen, Watched, judge
 
@@ -35,7 +35,10 @@ def sources(root: Path, _seed: int) -> tuple[DataSet, ...]:
         DataError: it holds no pictures of parts.
     """
     dataset = datasets.open_folder(root)
-    parts.items(dataset.recordings)
+    if not any(isinstance(one, Item) for one in dataset.recordings):
+        raise DataError(
+            f"{root}: no pictures of parts; fix: --data with a folder of good and defective ones"
+        )
     if len(dataset.recordings) < 3:
         raise DataError(
             f"{root}: {len(dataset.recordings)} items, at least 3 are needed to keep one apart; "
