@@ -146,12 +146,10 @@ def test_both_engines_say_what_the_float_model_does(method, fit, items, tmp_path
     from contract.manifest import ModelFile
     from edge.engines import open_engine
     from export import onnx, tflite
-    from export.fold_norm import folded
 
     stage, model, _ = fit(method)
     calibration = stage.calibration(items)[::2]
     weights = sum(w.size for w in model.get_weights() if w.ndim >= 2)
-    model = folded(model) if method in SUPERVISED else model
     expected = np.asarray(model.predict(calibration, verbose=0))
     for name, module in (("tflite", tflite), ("onnx", onnx)):
         file = tmp_path / f"LOOK.{name}"
