@@ -72,13 +72,13 @@ def cut(picture: Array) -> Floats:
     """
     height, width = picture.shape[:2]
     lies = layout(height, width)
-    down = _mirrored((lies.down[-1] * STEP) + SIDE, height)
-    across = _mirrored((lies.across[-1] * STEP) + SIDE, width)
+    size = (lies.down[-1] * STEP + SIDE, lies.across[-1] * STEP + SIDE)
+    if size != (height, width):
+        picture = picture[_mirrored(size[0], height)[:, None], _mirrored(size[1], width)]
     made = np.empty((len(lies.down) * len(lies.across), SIDE, SIDE, 3), np.float32)
     for i, (top, left) in enumerate((t, s) for t in lies.down for s in lies.across):
-        rows = down[top * STEP : top * STEP + SIDE]
-        columns = across[left * STEP : left * STEP + SIDE]
-        made[i] = picture[rows[:, None], columns]
+        row, column = top * STEP, left * STEP
+        made[i] = picture[row : row + SIDE, column : column + SIDE]
     return made
 
 
