@@ -22,6 +22,9 @@ MISS, FALSE_REJECT, DOUBTED, REVIEW = 3.0, 1.0, 0.2, 0.05  # costs, in good part
 _TO_A_PERSON = 0.2  # of the parts, at most
 _FALSE_REJECTS = 0.04  # of the good parts, at most
 _CANDIDATES = 400
+# Of the good parts, at most: the next defect may be fainter than all that were measured on, and a
+# look at a few good parts is cheap.
+_PASSED = 0.97
 _OF_GOOD = (0.95, 0.99)  # shares of good parts below the thresholds, where no defect is known
 
 
@@ -46,6 +49,7 @@ def choose(decided: Sequence[Decided], *, items: int) -> OperatingPoint:
     good, defects = of[GOOD], of[DEFECT]
     if len(defects):
         low, high = _cheapest(good, defects, of[DOUBTFUL])
+        low = min(low, _order(good, _PASSED))
     else:
         low, high = (_order(good, share) for share in _OF_GOOD)
     missed, rejected = int((defects < low).sum()), int((good >= high).sum())
