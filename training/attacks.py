@@ -138,7 +138,7 @@ def study(
     measured = []
     for name, one in found:
         if not len(one.pixels):
-            measured.append(Found(name, one, None, None, np.zeros(0)))
+            measured.append(Found(name, one, None, None, np.zeros(0, np.float32)))
             continue
         scores = attacks_detect.entropies(model, one.pixels, reading.way)
         classes = attacks_net.classes(model, one.pixels)

@@ -82,7 +82,8 @@ def _split(
     pixels, labels = [], []
     for label, numbers in enumerate(of_class):
         for number in rng.permutation(numbers)[:each]:
-            crop = _crop(*places[number], side, rng, is_whole=not has_masks)
+            item, i = places[number]
+            crop = _crop(item, i, side, rng, is_whole=not has_masks)
             if crop is not None:
                 pixels.append(crop)
                 labels.append(label)

@@ -224,7 +224,7 @@ def jpeg(pixels: Floats, quality: int) -> Floats:
 
     def coded(picture: Array) -> Array:
         _, stream = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        return cv2.imdecode(stream, cv2.IMREAD_COLOR)
+        return np.asarray(cv2.imdecode(stream, cv2.IMREAD_COLOR))
 
     return _each(pixels, coded)
 

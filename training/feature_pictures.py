@@ -82,7 +82,7 @@ def pictures(
     which = np.eye(upto.output.shape[-1], dtype=np.float32)[channels]
     for _ in range(steps):
         excited.train_on_batch(_movements(len(channels), side, rng), which)
-    still = np.tile(np.float32([1, 0, 0, 0, 1, 0, 0, 0]), (len(channels), 1))
+    still = np.tile(np.array([1, 0, 0, 0, 1, 0, 0, 0], np.float32), (len(channels), 1))
     shown = keras.Model(moves, canvas(moves)).predict_on_batch(still)
     return np.asarray(shown).round().astype(np.uint8)
 
@@ -98,7 +98,7 @@ def _canvas(count: int, side: int, rng: np.random.Generator) -> Any:
     strength = 1.0 / np.maximum(np.hypot(length[:, None], length), 1.0)[None, :, :, None]
     start = rng.normal(0.0, _START, (count, side, side, 3)).astype(np.float32)
 
-    class Canvas(keras.layers.Layer):
+    class Canvas(keras.layers.Layer):  # type: ignore[misc]
         def build(self, _shape: Any) -> None:
             begin = keras.initializers.Constant(start)
             self.waves = self.add_weight(shape=start.shape, initializer=begin, name="waves")

@@ -62,7 +62,7 @@ def _zero_layer(shape: tuple[int, ...]) -> Any:
     """A layer that adds its only weight, (n, *shape), to what it is given."""
     import keras
 
-    class Zero(keras.layers.Layer):
+    class Zero(keras.layers.Layer):  # type: ignore[misc]
         def build(self, _shape: Any) -> None:
             self.added = self.add_weight(shape=shape, initializer="zeros", name="added")
 
