@@ -153,7 +153,7 @@ def _see(
             # the float model only where it is compared
             compared = models if which in _APART else {}
             for name, one in _see_one(job, compared, engines, recording).items():
-                by_name[name].append(lean(one))
+                by_name[name].append(lean(one) if job.recipe.sections else one)
             bars.advance(task)
     bars.update(task, note="")
     return seen
