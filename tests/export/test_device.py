@@ -25,6 +25,7 @@ class Loaded:
     workload = WORKLOAD
     engines = {"spectrum": Shrink()}  # noqa: RUF012
     model_id = "shrink"
+    learned = {}  # noqa: RUF012
 
     class manifest:  # noqa: N801
         operating_point = POINT

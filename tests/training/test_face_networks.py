@@ -127,7 +127,7 @@ def test_se_resnet50_has_the_published_size(dimensions):
 
 
 def test_every_network_comes_with_both_losses():
-    assert recipes.with_methods() == ["faces"]
+    assert "faces" in recipes.with_methods()
     known = recipes.methods("faces")
     for network in ("mobilefacenet", "se-resnet50-128", "se-resnet50-256"):
         for of_loss in ("softmax", "arcface"):

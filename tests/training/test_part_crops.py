@@ -11,13 +11,13 @@ from training.parts import GOOD, items
 
 @pytest.fixture
 def recordings(tmp_path):
-    """Four items of 300 x 320 pixels, two with a dark square of 30 x 30, one of them drawn."""
+    """Eight items of 300 x 320 pixels, four with a dark square of 30 x 30, one of them drawn."""
     rng = np.random.default_rng(0)
     rows = ["file,label,mask,item"]
-    for i in range(4):
+    for i in range(8):
         picture = rng.normal(120, 5, (300, 320)).clip(0, 255)
         mask = ""
-        if i < 2:
+        if i < 4:
             picture[200:230, 250:280] = 10
         if i == 0:
             mask = "m.png"
@@ -25,22 +25,22 @@ def recordings(tmp_path):
             drawn[200:230, 250:280] = 255
             cv2.imwrite(str(tmp_path / mask), drawn)
         cv2.imwrite(str(tmp_path / f"{i}.png"), picture.astype(np.uint8))
-        rows.append(f"{i}.png,{'defect' if i < 2 else 'good'},{mask},k{i}")
+        rows.append(f"{i}.png,{'defect' if i < 4 else 'good'},{mask},k{i}")
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     return datasets.open_folder(tmp_path).recordings
 
 
 def test_targets_say_what_is_known(recordings):
     pictures, labels = part_crops.pictures(recordings)
-    assert labels.tolist() == [1, 1, 0, 0]
+    assert labels.tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     rng = np.random.default_rng(0)
     for _ in range(20):
-        pixels, targets = part_crops.crops(drawn=0.0)(pictures[np.arange(4)], labels, rng)
-        assert pixels.shape == (4, 256, 256, 3)
-        assert targets.shape == (4, 32, 32, 1)
+        pixels, targets = part_crops.crops(drawn=0.0)(pictures[np.arange(8)], labels, rng)
+        assert pixels.shape == (8, 256, 256, 3)
+        assert targets.shape == (8, 32, 32, 1)
         assert 0 <= pixels.min() <= pixels.max() <= 255
-        assert (targets[1] == SOMEWHERE).all()
-        assert not targets[2:].any()
+        assert (targets[1:4] == SOMEWHERE).all()
+        assert not targets[4:].any()
         places = pixels[0].mean(axis=2).reshape(32, 8, 32, 8).mean(axis=(1, 3))
         dark = places < 0.4 * np.median(places)  # in whatever light
         shown = targets[0, ..., 0] == 1
@@ -58,25 +58,27 @@ def test_a_defect_is_on_nearly_every_crop_of_it(recordings):
     assert np.mean(shows) > 0.85
 
 
-def test_hard_good_parts_come_more_often(recordings):
-    pictures, labels = part_crops.pictures(recordings)
-
-    def third_is_hard(_model, seen):
-        return np.array([-float(one is pictures[np.array([3])][0]) for one in seen])
-
-    chosen = part_crops.balanced(third_is_hard, rows=64)(
-        None, (pictures, labels), np.random.default_rng(0)
-    )
-    assert len(chosen) == 64
-    assert pictures.is_defect[chosen].sum() == 32
-    assert set(chosen[pictures.is_defect[chosen]]) == {0, 1}
+def test_hard_good_parts_come_more_often(tmp_path):
+    """30 good parts and 4 defective ones; the model finds the last 12 it is shown the hardest."""
+    cv2.imwrite(str(tmp_path / "p.png"), np.full((40, 40), 90, np.uint8))
+    rows = [f"p.png,{'good' if i < 30 else 'defect'},k{i:02}" for i in range(34)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,item", *rows]) + "\n")
+    examples = part_crops.pictures(datasets.open_folder(tmp_path).recordings)
+    shown = part_crops.balanced(lambda _, seen: np.arange(len(seen)), rows=120)
+    chosen = shown(None, examples, np.random.default_rng(0))
+    times = np.bincount(chosen, minlength=34)
+    assert times.sum() == 120
+    assert (times[30:] == 15).all()
+    tried = np.random.default_rng(0).permutation(30)
+    assert (times[tried[-12:]] >= 4).all()
+    assert (times[tried[:-12]] <= 1).all()
 
 
 def test_good_parts_alone_get_defects_drawn(recordings):
     good = Pictures(items(recordings), labels=(GOOD,))
-    assert len(good) == 2
+    assert len(good) == 4
     rng = np.random.default_rng(0)
-    rows = part_crops.evenly(rows=60)(None, (good, np.zeros(2)), rng)
+    rows = part_crops.evenly(rows=60)(None, (good, np.zeros(4)), rng)
     _, targets = part_crops.crops(drawn=0.6)(good[rows], np.zeros(60), rng)
     share = (targets == 1).any(axis=(1, 2, 3)).mean()
     assert 0.4 < share < 0.75
