@@ -12,7 +12,7 @@ from contract.ops.tiles import STEP
 from contract.spec import Array, Floats
 from training import backend, drawn_defects, inspection_metrics, part_crops
 from training.datasets import Recording
-from training.part_crops import Pictures, Seen
+from training.part_crops import Photo, Pictures
 from training.parts import GOOD, items
 from training.recipes import Examples, StageRecipe
 
@@ -88,7 +88,7 @@ def _cross_entropy(z: Any, is_true: Any) -> Any:
     return ops.relu(z) - z * is_true + ops.log1p(ops.exp(-ops.abs(z)))
 
 
-def scores(model: Any, seen: Sequence[Seen]) -> Array:
+def scores(model: Any, seen: Sequence[Photo]) -> Array:
     """(n,) how much of a defect is seen in the middle 256 x 256 pixels of each picture."""
     return _scores(model, np.concatenate([part_crops.whole(one) for one in seen]))
 

@@ -16,7 +16,7 @@ from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
 from training import backend, defect_nets, drawn_defects, part_crops
 from training.datasets import Recording
-from training.part_crops import Pictures, Seen
+from training.part_crops import Photo, Pictures
 from training.recipes import Examples
 
 _PLACES = SIDE // STEP
@@ -25,7 +25,7 @@ _CALIBRATED = 100
 _GAIN, _OFFSET = 0.03, 2.0  # of the light, and grey levels
 
 
-def crops(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
+def crops(seen: Sequence[Photo], _targets: Floats, rng: np.random.Generator) -> Examples:
     """One crop of each picture, from anywhere on it.
 
     Returns:

@@ -21,7 +21,7 @@ from contract.ops import tiles
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
 from training import drawn_defects
-from training.datasets import DataError
+from training.datasets import DataError, Recording
 from training.parts import DEFECT, GOOD, Item, items
 from training.recipes import Examples
 
@@ -35,7 +35,7 @@ _MARGIN = SIDE // 8  # that a defect's place keeps from the edge of a crop
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Photo:
     """One picture to cut crops from.
 
     Attributes:
@@ -52,7 +52,7 @@ class Seen:
 class Pictures:
     """Pictures of parts, doubtful ones left out; those that do not fit into memory are read again.
 
-    Rows are taken by numbers: `pictures[numbers]` is a list of `Seen`.
+    Rows are taken by numbers: `pictures[numbers]` is a list of `Photo`.
     """
 
     def __init__(self, of: Sequence[Item], *, labels: Sequence[str] = (GOOD, DEFECT)) -> None:
@@ -65,17 +65,17 @@ class Pictures:
         self._places = [
             (one, i) for one in of for i, shown in enumerate(one.shown) if shown.label in labels
         ]
-        self._kept: dict[int, Seen] = {}
+        self._kept: dict[int, Photo] = {}
         self._bytes = 0
         self.is_defect = np.array([one.shown[i].label == DEFECT for one, i in self._places], bool)
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, numbers: Array) -> list[Seen]:
+    def __getitem__(self, numbers: Array) -> list[Photo]:
         return [self._one(int(number)) for number in numbers]
 
-    def _one(self, number: int) -> Seen:
+    def _one(self, number: int) -> Photo:
         if number in self._kept:
             return self._kept[number]
         item, i = self._places[number]
@@ -85,20 +85,20 @@ class Pictures:
         picture = tiles.enlarged(picture)
         mask = item.mask(i)
         drawn = None if mask is None else tiles.enlarged(mask.astype(np.uint8), is_mask=True)
-        seen = Seen(picture, drawn, bool(self.is_defect[number]))
+        seen = Photo(picture, drawn, bool(self.is_defect[number]))
         if self._bytes < _MOST_BYTES:
             self._kept[number] = seen
             self._bytes += picture.nbytes + (0 if drawn is None else drawn.nbytes)
         return seen
 
 
-def pictures(recordings: Sequence[object]) -> Examples:
+def pictures(recordings: Sequence[Recording]) -> Examples:
     """All labelled pictures of items, and 1 for each defective one, else 0."""
-    found = Pictures(items(recordings))  # type: ignore[arg-type]
+    found = Pictures(items(recordings))
     return found, found.is_defect.astype(np.float32)
 
 
-def crops(*, drawn: float) -> Callable[[Sequence[Seen], Floats, np.random.Generator], Examples]:
+def crops(*, drawn: float) -> Callable[[Sequence[Photo], Floats, np.random.Generator], Examples]:
     """One crop of each picture, as another part, camera or lamp would have given it.
 
     Args:
@@ -109,7 +109,7 @@ def crops(*, drawn: float) -> Callable[[Sequence[Seen], Floats, np.random.Genera
         (n, 256, 256, 3) float32 pixels from 0 to 255, and (n, 32, 32, 1) float32 targets.
     """
 
-    def made(seen: Sequence[Seen], _targets: Floats, rng: np.random.Generator) -> Examples:
+    def made(seen: Sequence[Photo], _targets: Floats, rng: np.random.Generator) -> Examples:
         cut = [_crop(one, rng) for one in seen]
         pixels, targets = [x for x, _ in cut], [y for _, y in cut]
         for i, one in enumerate(seen):
@@ -122,7 +122,7 @@ def crops(*, drawn: float) -> Callable[[Sequence[Seen], Floats, np.random.Genera
     return made
 
 
-def whole(seen: Seen) -> Floats:
+def whole(seen: Photo) -> Floats:
     """(1, 256, 256, 3) float32: a square of a picture as it is, around its defect if that is drawn.
 
     Such as for calibration, and to see which epoch was the best.
@@ -136,7 +136,7 @@ def whole(seen: Seen) -> Floats:
     return _rgb(_cut(seen.picture, seen.mask, top, left)[0])[None]
 
 
-def _crop(seen: Seen, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Floats]:
     picture, mask = _turned(seen, rng)
     height, width = picture.shape[:2]
     top, left = (int(rng.integers(0, max(n - SIDE, 0) + 1)) for n in (height, width))
@@ -155,7 +155,7 @@ def _crop(seen: Seen, rng: np.random.Generator) -> tuple[Floats, Floats]:
     return _rgb(cut), target
 
 
-def _turned(seen: Seen, rng: np.random.Generator) -> tuple[Array, Array | None]:
+def _turned(seen: Photo, rng: np.random.Generator) -> tuple[Array, Array | None]:
     """A little turned and scaled: another camera stands nearer by a few percent, not by half."""
     height, width = seen.picture.shape[:2]
     scale = float(np.exp(rng.normal(0.0, 0.12)))
@@ -186,7 +186,7 @@ def _mirrored(start: int, length: int) -> Array:
     return np.minimum(there, max(2 * length - 2, 1) - there) if length > 1 else there * 0
 
 
-def _target(seen: Seen, drawn: Array) -> Floats:
+def _target(seen: Photo, drawn: Array) -> Floats:
     places = SIDE // STEP
     if not seen.is_defect:
         return np.zeros((places, places), np.float32)
@@ -220,7 +220,7 @@ def _lit(pixels: Floats, rng: np.random.Generator) -> Floats:
 
 
 def balanced(
-    score: Callable[[object, Sequence[Seen]], Array], *, rows: int, defective: float = 0.5
+    score: Callable[[object, Sequence[Photo]], Array], *, rows: int, defective: float = 0.5
 ) -> Callable[[object, Examples, np.random.Generator], Array]:
     """Which pictures an epoch goes over: half defective, half good, a part of these hard ones.
 

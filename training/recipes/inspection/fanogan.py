@@ -21,7 +21,7 @@ import numpy as np
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Floats
 from training import backend, defect_nets, good_crops, part_crops, wgan
-from training.part_crops import Seen
+from training.part_crops import Photo
 from training.recipes import Examples, StageRecipe
 
 _PATCH = 64
@@ -109,7 +109,7 @@ def _critic(width: int, *, name: str, code: int | None = None) -> Any:
     return keras.Model(patch, x, name=name)
 
 
-def patches(seen: list[Seen], asked: Floats, rng: np.random.Generator) -> Examples:
+def patches(seen: list[Photo], asked: Floats, rng: np.random.Generator) -> Examples:
     """Patches from anywhere on good parts, and which step they are for.
 
     Returns:
