@@ -19,6 +19,7 @@ from training.watch import Watched
 
 _PARITY = re.compile(r"(<!-- parity -->).*?(<!-- /parity -->)", re.DOTALL)
 _WORST = 6  # mistakes shown
+_NAMED = 60  # groups of a split
 _EXPLAINED = 200  # rows looked at; more change nothing that can be seen
 
 
@@ -87,7 +88,7 @@ def add_parity(folder: Path, fragment: Markup) -> None:
 
 def _summary(run: Run, group: str) -> Section:
     test = run.metrics.get("test", {})
-    groups = {which: ", ".join(names) or "none" for which, names in run.splits.items()}
+    groups = {which: _listed(names) or "none" for which, names in run.splits.items()}
     return Section(
         "summary",
         "Summary",
@@ -108,6 +109,12 @@ def _summary(run: Run, group: str) -> Section:
             ("commit", run.commit),
         ],
     )  # fmt: skip
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a row; of very many the first, for `run.json` has them all."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more, see run.json" if more > 0 else "")
 
 
 def _scores(workload: Workload, watched: Sequence[Watched], point: OperatingPoint) -> list[Section]:
