@@ -107,15 +107,19 @@ def validate(model: Any, examples: Examples) -> float:
     pictures = examples[0]
     assert isinstance(pictures, Pictures)
     some = np.linspace(0, len(pictures) - 1, min(_VALIDATED, len(pictures))).astype(int)
-    seen = pictures[some]
-    crops = [part_crops.whole(one)[0] for one in seen]
-    is_defect = np.array([one.is_defect for one in seen])
+    is_defect = pictures.is_defect[some].copy()
+    is_drawn = np.zeros(len(some), bool)
     if not is_defect.any():
-        rng = np.random.default_rng(0)
-        for i in range(1, len(crops), 2):
-            crops[i], _ = drawn_defects.draw(crops[i], crops[i - 1], rng)
-        is_defect[1::2] = True
-    z = _scores(model, np.stack(crops))
+        is_drawn[1::2] = is_defect[1::2] = True
+    rng = np.random.default_rng(0)
+    z = np.empty(len(some))
+    before: Floats | None = None
+    for row, number in enumerate(some):  # one by one: all squares of all of them are too many
+        squares = part_crops.squares(pictures[np.array([number])][0])
+        if is_drawn[row] and before is not None:
+            squares[0], _ = drawn_defects.draw(squares[0], before, rng)
+        before = squares[0]
+        z[row] = _scores(model, squares).max()
     each = np.maximum(z, 0) - z * is_defect + np.log1p(np.exp(-np.abs(z)))
     classes = [is_it for is_it in (is_defect, ~is_defect) if is_it.any()]
     entropy = float(np.mean([each[is_it].mean() for is_it in classes]))

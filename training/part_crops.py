@@ -136,6 +136,11 @@ def whole(seen: Photo) -> Floats:
     return _rgb(_cut(seen.picture, seen.mask, top, left)[0])[None]
 
 
+def squares(seen: Photo) -> Floats:
+    """(squares, 256, 256, 3) float32: all of a picture, as a device looks at it."""
+    return tiles.cut(_rgb(seen.picture))
+
+
 def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Floats]:
     picture, mask = _turned(seen, rng)
     height, width = picture.shape[:2]
