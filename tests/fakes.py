@@ -230,6 +230,20 @@ def tiny_bundle(path: Path, *, gain: float = 0.0, windows: int = 2) -> Path:
     return path
 
 
+def plain_manifest(workload: str, labels: list[str]) -> Manifest:
+    """Of a bundle that is never read from a disk."""
+    return Manifest(
+        *(2, workload, 1, "2026-01-01T00:00:00Z", {}, "0" * 64, POINT, labels),
+        metrics={},
+        tolerances={},
+        float_bytes={},
+        data={},
+        commit="unknown",
+        licence="Apache-2.0",
+        versions={},
+    )
+
+
 def _tiny_onnx(path: Path, gain: float) -> ModelFile:
     """(1, 32) float32 -> the same times `gain`."""
     from onnx import TensorProto, helper

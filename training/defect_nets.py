@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contract import defects
-from contract.ops.tiles import STEP
+from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
 from training import backend, drawn_defects, inspection_metrics, part_crops
 from training.datasets import Recording
@@ -36,15 +36,8 @@ def map_of(taps: Sequence[Any], *, width: int) -> Any:
     """
     from keras import initializers, layers
 
-    summed = []
-    for number, tap in enumerate(taps):
-        x = layers.Conv2D(width, 1, name=f"tap_{number}")(tap)
-        places = 256 // STEP
-        if x.shape[1] > places:
-            x = layers.AveragePooling2D(x.shape[1] // places)(x)
-        elif x.shape[1] < places:
-            x = layers.UpSampling2D(places // x.shape[1], interpolation="bilinear")(x)
-        summed.append(x)
+    narrow = [layers.Conv2D(width, 1, name=f"tap_{i}")(tap) for i, tap in enumerate(taps)]
+    summed = [aligned(tap) for tap in narrow]
     x = layers.ReLU(6.0)(layers.Add()(summed) if len(summed) > 1 else summed[0])
     x = layers.ReLU(6.0)(layers.Conv2D(width, 3, padding="same", name="mix")(x))
     x = layers.SpatialDropout2D(0.2)(x)
@@ -55,6 +48,18 @@ def map_of(taps: Sequence[Any], *, width: int) -> Any:
     whole = layers.ReLU(6.0)(layers.Conv2D(width, 1, name="whole")(whole))
     of_whole = layers.Conv2D(1, 1, kernel_initializer="zeros", name="all_over")(whole)
     return layers.Add(name="logits")([of_places, of_whole])
+
+
+def aligned(features: Any) -> Any:
+    """(n, 32, 32, d): features of (n, rows, columns, d) places, averaged or interpolated."""
+    from keras import layers
+
+    places, rows = SIDE // STEP, features.shape[1]
+    if rows > places:
+        return layers.AveragePooling2D(rows // places)(features)
+    if rows < places:
+        return layers.UpSampling2D(places // rows, interpolation="bilinear")(features)
+    return features
 
 
 def loss(targets: Any, logits: Any) -> Any:
@@ -136,9 +141,7 @@ def good_ones(recordings: Sequence[Recording]) -> Examples:
 
 def calibration(recordings: Sequence[Recording]) -> Floats:
     """(at most 200, 256, 256, 3) pictures as they are, to quantize with."""
-    pictures = Pictures(items(recordings))
-    some = np.linspace(0, len(pictures) - 1, min(_CALIBRATED, len(pictures))).astype(int)
-    return np.concatenate([part_crops.whole(one) for one in pictures[some]])
+    return part_crops.as_they_are(Pictures(items(recordings)), _CALIBRATED)
 
 
 def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:

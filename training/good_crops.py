@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from contract.ops import tiles
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
 from training import backend, defect_nets, drawn_defects, part_crops
 from training.datasets import Recording
 from training.part_crops import Photo, Pictures
-from training.recipes import Examples
+from training.parts import GOOD, items
+from training.recipes import Examples, StageRecipe
 
 _PLACES = SIDE // STEP
 _VALIDATED = 64  # pictures, at most
@@ -38,34 +40,60 @@ def crops(seen: Sequence[Photo], _targets: Floats, rng: np.random.Generator) -> 
 
 def cut(picture: Array, side: int, rng: np.random.Generator) -> Floats:
     """(side, side, 3) float32: a square from anywhere on a picture, mirrored beyond its edges."""
-    over = [max(side - n, 0) for n in picture.shape[:2]]
-    padded = np.pad(picture, [*((0, n) for n in over), (0, 0)], mode="symmetric")
-    top, left = (int(rng.integers(0, n - side + 1)) for n in padded.shape[:2])
-    square = padded[top : top + side, left : left + side].astype(np.float32)
+    top, left = (int(rng.integers(0, max(n - side, 0) + 1)) for n in picture.shape[:2])
+    square = tiles.square(picture, (top, left), (side, side)).astype(np.float32)
     return np.repeat(square, 3, axis=2) if square.shape[2] == 1 else square
 
 
-def error(_targets: Any, outputs: Any) -> Any:
-    """(n,) loss of a network whose outputs are errors: their mean."""
-    from keras import ops
+def stage(
+    network: Callable[[Any], Any],
+    loss: Callable[[Any, Any], Any],
+    *,
+    inner: str,
+    epochs: int,
+    steps: int,
+    batch: int,
+    learning_rate: float,
+) -> StageRecipe:
+    """How a network whose scores are errors learns from good parts.
 
-    return ops.mean(outputs, axis=(1, 2, 3))
+    Args:
+        network: pictures -> Keras model, (n, 256, 256, 3) -> (n, 32, 32, 1) errors.
+        loss: as in a `StageRecipe`, of what the layer `inner` gives instead of the errors.
+        inner: name of that layer.
+        epochs: as in a `StageRecipe`, and so are the others.
+        steps: batches of an epoch.
+        batch: crops.
+        learning_rate: at the start.
+    """
 
-
-def layer(name: str) -> Callable[[Any, Floats], Any]:
-    """A head that gives what the layer of that name does, instead of the score made of it."""
-
-    def inner(kept: Any, _targets: Floats) -> Any:
+    def head(kept: Any, _targets: Floats) -> Any:
         import keras
 
-        return keras.Model(kept.input, kept.get_layer(name).output)
+        return keras.Model(kept.input, kept.get_layer(inner).output)
 
-    return inner
+    return StageRecipe(
+        data=defect_nets.good_ones,
+        model=lambda _shape, pictures: network(pictures),
+        augment=crops,
+        loss=loss,
+        epochs=epochs,
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
+        calibration=calibration,
+        by_batch=True,
+        head=head,
+        validate=validate,
+        rows=part_crops.evenly(rows=steps * batch),
+    )
 
 
 def validate(model: Any, examples: Examples) -> float:
     """Mean score of all places of good parts not learned from."""
-    return float(backend.as_model(model)(as_they_are(examples[0], _VALIDATED)).mean())
+    pictures = examples[0]
+    assert isinstance(pictures, Pictures)
+    return float(backend.as_model(model)(part_crops.as_they_are(pictures, _VALIDATED)).mean())
 
 
 def calibration(recordings: Sequence[Recording]) -> Floats:
@@ -73,17 +101,11 @@ def calibration(recordings: Sequence[Recording]) -> Floats:
 
     What good parts alone reach would be the end of the int8 range, and a defect no more than that.
     """
-    plain = as_they_are(defect_nets.good_ones(recordings)[0], _CALIBRATED)
+    good = Pictures(items(recordings), labels=(GOOD,))
+    plain = part_crops.as_they_are(good, _CALIBRATED)
     rng = np.random.default_rng(0)
     drawn = [drawn_defects.draw(plain[i], plain[i - 1], rng)[0] for i in range(len(plain))]
     return np.concatenate([plain, np.stack(drawn)])
-
-
-def as_they_are(pictures: Any, most: int) -> Floats:
-    """(at most `most`, 256, 256, 3): the middle of pictures evenly over all of them."""
-    assert isinstance(pictures, Pictures)
-    some = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
-    return np.concatenate([part_crops.whole(one) for one in pictures[some]])
 
 
 def _lit(pixels: Floats, rng: np.random.Generator) -> Floats:

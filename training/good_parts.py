@@ -14,9 +14,9 @@ import numpy as np
 
 from contract.defects import BANK, BLOCK, MEAN, WHITEN
 from contract.inspection import Part
-from contract.ops.tiles import SIDE, STEP
+from contract.ops.tiles import SIDE
 from contract.spec import Array, Floats
-from training import backend, part_crops
+from training import backend, defect_nets, part_crops
 from training.part_crops import Pictures
 from training.parts import GOOD, items, labels
 from training.watch import Seen
@@ -51,18 +51,8 @@ def network(_shape: tuple[int, ...], pictures: Any) -> Any:
     part_crops.refuse_too_few(pictures, defects=0)
     body = efficientnet_lite0.network((SIDE, SIDE, 3), last=BLOCKS[-1], is_pretrained=True)
     taps = [body.get_layer(f"block_{number}").output for number in BLOCKS]
-    places = SIDE // STEP
-    aligned = []
-    for x in taps:
-        if x.shape[1] > places:
-            aligned.append(layers.AveragePooling2D(x.shape[1] // places)(x))
-        elif x.shape[1] < places:
-            aligned.append(layers.UpSampling2D(places // x.shape[1], interpolation="bilinear")(x))
-        else:
-            aligned.append(x)
-    joined = layers.Concatenate(name="features")(aligned)
-    some = np.linspace(0, len(pictures) - 1, min(_PICTURES, len(pictures))).astype(int)
-    crops = np.concatenate([part_crops.whole(one) for one in pictures[some]])
+    joined = layers.Concatenate(name="features")([defect_nets.aligned(tap) for tap in taps])
+    crops = part_crops.as_they_are(pictures, _PICTURES)
     kernel, bias = _whitening(backend.as_model(keras.Model(body.input, joined))(crops))
     reduced = layers.Conv2D(_AXES, 1, name="whiten")
     x = reduced(joined)

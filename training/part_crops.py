@@ -136,6 +136,12 @@ def whole(seen: Photo) -> Floats:
     return _rgb(_cut(seen.picture, seen.mask, top, left)[0])[None]
 
 
+def as_they_are(pictures: Pictures, most: int) -> Floats:
+    """(at most `most`, 256, 256, 3) float32: `whole` of pictures evenly over all of them."""
+    some = np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)
+    return np.concatenate([whole(one) for one in pictures[some]])
+
+
 def squares(seen: Photo) -> Floats:
     """(squares, 256, 256, 3) float32: all of a picture, as a device looks at it."""
     return tiles.cut(_rgb(seen.picture))
@@ -180,15 +186,10 @@ def _turned(seen: Photo, rng: np.random.Generator) -> tuple[Array, Array | None]
 
 def _cut(picture: Array, mask: Array | None, top: int, left: int) -> tuple[Array, Array]:
     """A square of each, mirrored beyond the edges; an empty mask where there is none."""
-    height, width = picture.shape[:2]
-    rows, columns = (_mirrored(start, n) for start, n in ((top, height), (left, width)))
-    at = np.ix_(rows, columns)
-    return picture[at], np.zeros((SIDE, SIDE), np.uint8) if mask is None else mask[at]
-
-
-def _mirrored(start: int, length: int) -> Array:
-    there = (start + np.arange(SIDE)) % max(2 * length - 2, 1)
-    return np.minimum(there, max(2 * length - 2, 1) - there) if length > 1 else there * 0
+    cut = tiles.square(picture, (top, left), (SIDE, SIDE))
+    if mask is None:
+        return cut, np.zeros((SIDE, SIDE), np.uint8)
+    return cut, tiles.square(mask, (top, left), (SIDE, SIDE))
 
 
 def _target(seen: Photo, drawn: Array) -> Floats:

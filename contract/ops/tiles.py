@@ -74,12 +74,27 @@ def cut(picture: Array) -> Floats:
     lies = layout(height, width)
     size = (lies.down[-1] * STEP + SIDE, lies.across[-1] * STEP + SIDE)
     if size != (height, width):
-        picture = picture[_mirrored(size[0], height)[:, None], _mirrored(size[1], width)]
+        picture = square(picture, (0, 0), size)
     made = np.empty((len(lies.down) * len(lies.across), SIDE, SIDE, 3), np.float32)
     for i, (top, left) in enumerate((t, s) for t in lies.down for s in lies.across):
         row, column = top * STEP, left * STEP
         made[i] = picture[row : row + SIDE, column : column + SIDE]
     return made
+
+
+def square(picture: Array, corner: tuple[int, int], size: tuple[int, int]) -> Array:
+    """A piece of a picture, which is mirrored beyond its edges.
+
+    Args:
+        picture: (height, width) or (height, width, channels).
+        corner: first row and column.
+        size: rows and columns of the piece.
+    """
+    rows, columns = (
+        _mirrored(start, count, length)
+        for start, count, length in zip(corner, size, picture.shape[:2], strict=True)
+    )
+    return picture[rows[:, None], columns]
 
 
 def joined(maps: Floats, lies: Layout) -> Floats:
@@ -109,9 +124,9 @@ def _starts(places: int) -> tuple[int, ...]:
     return tuple(round(beyond * i / max(count - 1, 1)) for i in range(count))
 
 
-def _mirrored(needed: int, length: int) -> Array:
-    """(needed,) numbers of the pixels along one side, back and forth beyond its end."""
+def _mirrored(start: int, count: int, length: int) -> Array:
+    """(count,) numbers of the pixels along one side, back and forth beyond its end."""
     if length == 1:
-        return np.zeros(needed, np.intp)
-    there = np.arange(needed) % (2 * length - 2)
+        return np.zeros(count, np.intp)
+    there = (start + np.arange(count)) % (2 * length - 2)
     return np.minimum(there, 2 * length - 2 - there)

@@ -9,12 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fakes import POINT, FakeSource
+from fakes import FakeSource, plain_manifest
 from visits_people import RULES, face, learned
 
 from contract import evidence, gallery
 from contract.machine import Machine
-from contract.manifest import Manifest
 from contract.messages import Address
 from contract.shelf import Shelf
 from contract.spec import ImageSpec, Stage, Window, Workload
@@ -145,17 +144,7 @@ class Played:
             policy=lambda point: EachVisit(point, workload="faces", away_s=5.0, return_s=60.0),
             tolerances={},
         )
-        manifest = Manifest(
-            *(2, "faces", 1, "2026-01-01T00:00:00Z", {}, "0" * 64, POINT, []),
-            metrics={},
-            tolerances={},
-            float_bytes={},
-            data={},
-            commit="unknown",
-            licence="Apache-2.0",
-            versions={},
-        )
-        bundle = Bundle(Path(), manifest, workload, "onnx", {}, "m1")
+        bundle = Bundle(Path(), plain_manifest("faces", []), workload, "onnx", {}, "m1")
         config = PipelineConfig("p", "b", simulate.Config(hop_s=1.0))
         self.shelf = shelf or Shelf(folder / "evidence", max_bytes=1 << 20)
         self.alerts: list[dict] = []

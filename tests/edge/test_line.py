@@ -11,14 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import POINT
+from fakes import plain_manifest
 from gpio_lines import FakeChip
 
 from contract import evidence
 from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.inspection_policy import EachPart
 from contract.machine import Machine
-from contract.manifest import Manifest
 from contract.messages import Address, Review
 from contract.shelf import Shelf
 from contract.spec import ImageSpec, Stage, Window, Workload
@@ -72,19 +71,6 @@ def toy(judging):
     )
 
 
-def manifest():
-    return Manifest(
-        *(2, "toy", 1, "2026-01-01T00:00:00Z", {}, "0" * 64, POINT, [PASS]),
-        metrics={},
-        tolerances={},
-        float_bytes={},
-        data={},
-        commit="unknown",
-        licence="Apache-2.0",
-        versions={},
-    )
-
-
 class Camera:
     """Shows what lies before it, every 10 ms, until closed."""
 
@@ -127,7 +113,7 @@ class Line:
             ),
             shift=ShiftConfig(),
         )
-        bundle = Bundle(Path(), manifest(), toy(self._judging), "onnx", {}, "m1")
+        bundle = Bundle(Path(), plain_manifest("toy", [PASS]), toy(self._judging), "onnx", {}, "m1")
         self.watcher = Watcher(
             config,
             Serving(config, bundle, None, state_dir=folder, base=folder),

@@ -12,11 +12,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from fakes import POINT, FakeEngine, FakeSource, toy_workload
+from fakes import POINT, FakeEngine, FakeSource, plain_manifest, toy_workload
 
 from contract import evidence
 from contract.machine import Explanation, Machine
-from contract.manifest import Manifest
 from contract.messages import Address, Alert
 from contract.shelf import Shelf
 from contract.spec import Detection, Window
@@ -84,25 +83,12 @@ class Explains:
         return Explanation(f"Compared with {len(healthy)} healthy windows.", "C", spectra)
 
 
-def manifest() -> Manifest:
-    return Manifest(
-        *(2, "toy", 1, "2026-01-01T00:00:00Z", {}, "0" * 64, POINT, ["far"]),
-        metrics={},
-        tolerances={},
-        float_bytes={},
-        data={},
-        commit="unknown",
-        licence="Apache-2.0",
-        versions={},
-    )
-
-
 def bundle(explains, *levels: str, model_id: str = "m1") -> Bundle:
     workload = replace(
         toy_workload(), policy=lambda _: OnTheSpot(*(levels or ("alarm",))), explain=explains
     )
     engines = {"second": FakeEngine()}
-    return Bundle(Path(), manifest(), workload, "onnx", engines, model_id)
+    return Bundle(Path(), plain_manifest("toy", ["far"]), workload, "onnx", engines, model_id)
 
 
 def windows(levels, *, start=0, rate_hz=100.0):

@@ -10,13 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from contract.ops.tiles import SIDE, STEP
-from training import backend, defect_nets, good_crops, part_crops
-from training.recipes import StageRecipe
+from training import backend, good_crops
 
 _HALVED = 2  # of the picture's resolution: texture that nobody could draw again is left out
 _FILTERS = (24, 32, 48, 64)
 _CODE = 16  # numbers for each 32 x 32 pixels
-_EPOCHS, _STEPS, _BATCH = 15, 60, 8
 
 
 def network() -> Any:
@@ -63,20 +61,14 @@ def squared(_targets: Any, difference: Any) -> Any:
 
 METHODS = {
     "autoencoder": {
-        "look": StageRecipe(
-            data=defect_nets.good_ones,
-            model=lambda _shape, _inputs: network(),
-            augment=good_crops.crops,
-            loss=squared,
-            epochs=_EPOCHS,
-            steps=_STEPS,
-            batch=_BATCH,
+        "look": good_crops.stage(
+            lambda _pictures: network(),
+            squared,
+            inner="difference",
+            epochs=15,
+            steps=60,
+            batch=8,
             learning_rate=2e-3,
-            calibration=good_crops.calibration,
-            by_batch=True,
-            head=good_crops.layer("difference"),
-            validate=good_crops.validate,
-            rows=part_crops.evenly(rows=_STEPS * _BATCH),
         )
     }
 }

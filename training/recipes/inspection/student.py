@@ -15,8 +15,7 @@ import numpy as np
 
 from contract.ops.tiles import SIDE
 from contract.spec import Floats
-from training import backend, defect_nets, good_crops, part_crops
-from training.recipes import StageRecipe
+from training import backend, good_crops, part_crops
 from training.weights import efficientnet_lite0
 
 _BLOCKS = (4, 10)  # 40 and 112 features, at strides of 8 and 16 pixels
@@ -24,7 +23,6 @@ _STANDARD = 2.0  # deviation of a teacher's feature on good parts: ReLU6 is then
 _WIDTH = 64
 _HARD = 0.001  # share of all differences
 _LEARNED_FROM = 64  # pictures that deviations are measured on
-_EPOCHS, _STEPS, _BATCH = 12, 60, 8
 
 
 def network(pictures: Any, *, is_pretrained: bool = True) -> Any:
@@ -46,7 +44,7 @@ def network(pictures: Any, *, is_pretrained: bool = True) -> Any:
     body = efficientnet_lite0.network(shape, last=max(_BLOCKS), is_pretrained=is_pretrained)
     body.trainable = False
     said = [body.get_layer(f"block_{number}").output for number in _BLOCKS]
-    taught = _standardised(body, said, good_crops.as_they_are(pictures, _LEARNED_FROM))
+    taught = _standardised(body, said, part_crops.as_they_are(pictures, _LEARNED_FROM))
     learned = _student(body.input, [one.shape[-1] for one in said])
     apart = [layers.Subtract()([a, b]) for a, b in zip(taught, learned, strict=True)]
     apart = [layers.UpSampling2D(32 // one.shape[1])(one) for one in apart]
@@ -114,20 +112,14 @@ def loss(_targets: Any, difference: Any) -> Any:
 
 METHODS = {
     "student": {
-        "look": StageRecipe(
-            data=defect_nets.good_ones,
-            model=lambda _shape, pictures: network(pictures),
-            augment=good_crops.crops,
-            loss=loss,
-            epochs=_EPOCHS,
-            steps=_STEPS,
-            batch=_BATCH,
+        "look": good_crops.stage(
+            network,
+            loss,
+            inner="difference",
+            epochs=12,
+            steps=60,
+            batch=8,
             learning_rate=2e-3,
-            calibration=good_crops.calibration,
-            by_batch=True,
-            head=good_crops.layer("difference"),
-            validate=good_crops.validate,
-            rows=part_crops.evenly(rows=_STEPS * _BATCH),
         )
     }
 }
