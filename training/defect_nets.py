@@ -22,6 +22,7 @@ _SMOOTH = 20.0  # places: a crop with a single defective one does not weigh as m
 _VALIDATED = 160  # pictures, at most
 _CALIBRATED = 200
 _ENTROPY = 0.05
+_AVERAGED = 0.97  # of the weights of earlier steps, in what an epoch ends with
 
 
 def map_of(taps: Sequence[Any], *, width: int) -> Any:
@@ -152,7 +153,7 @@ def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
         how: epochs, steps, batch and learning rate, as in a `StageRecipe`.
     """
     rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"])
-    augment = part_crops.crops(drawn=0.3)
+    augment = part_crops.crops(drawn=0.25, moved=0.3)
     return _stage(network, data=part_crops.pictures, augment=augment, rows=rows, **how)
 
 
@@ -198,4 +199,11 @@ def _optimizer(learning_rate: float, steps: int, epochs: int) -> Any:
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, steps * epochs, warmup_target=learning_rate, warmup_steps=steps // 2
     )
-    return keras.optimizers.AdamW(rate, weight_decay=0.01, clipnorm=1.0)
+    return keras.optimizers.AdamW(
+        rate,
+        weight_decay=0.01,
+        clipnorm=1.0,
+        use_ema=True,
+        ema_momentum=_AVERAGED,
+        ema_overwrite_frequency=steps,
+    )

@@ -21,6 +21,9 @@ _MOST = 5  # defects on a crop
 _LINES = 0.5  # of them; the others are spots
 _TIMES_LEAST = 5.0  # as strong as can just be seen, at most
 _TRIES = 4  # until one can be seen
+_LARGEST_MOVED = 0.12  # of a crop
+_AROUND_PX = 31  # side of what a defect that is moved must be as bright as
+_STRENGTH = 0.2  # standard deviation of the logarithm
 
 
 def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats, Array]:
@@ -46,6 +49,40 @@ def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats,
                 mask |= (shape > _SEEN).astype(np.uint8)
                 break
     return drawn.astype(np.float32), mask
+
+
+def move(
+    part: Floats, defective: Floats, mask: Array, rng: np.random.Generator
+) -> tuple[Floats, Array]:
+    """A real defect of one part on another, mirrored, elsewhere and as bright as what it lies on.
+
+    Copy-paste (Ghiasi et al., CVPR 2021), with the defect's own contrast to its surroundings.
+
+    Args:
+        part: (side, side, channels) float32 pixels of a good part, 0 to 255.
+        defective: the same of a defective one.
+        mask: (side, side) uint8, 1 where its defect is.
+        rng: decides everything.
+
+    Returns:
+        the crop with the defect, and (side, side) uint8, 1 where it is; the part as it was where
+        the defect is so large that little else is seen of the other.
+    """
+    side = len(part)
+    if not 0 < mask.sum() <= _LARGEST_MOVED * side**2:
+        return part, np.zeros_like(mask)
+    flips = (slice(None, None, rng.choice([-1, 1])), slice(None, None, rng.choice([-1, 1])))
+    defective, mask = defective[flips], mask[flips]
+    spans = [np.flatnonzero(mask.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    shift = [int(rng.integers(-first, side - last)) for first, last in spans]
+    defective, mask = (np.roll(x, shift, axis=(0, 1)) for x in (defective, mask))
+    around = cv2.dilate(mask, np.ones((_AROUND_PX, _AROUND_PX), np.uint8)) > mask
+    soft = cv2.dilate(mask, np.ones((5, 5), np.uint8)).astype(np.float32)
+    soft = cv2.GaussianBlur(soft, (0, 0), 1.5)[..., None]
+    strength = np.exp(rng.normal(0.0, _STRENGTH))
+    moved = (defective - defective[around].mean(axis=0)) * strength + part[around].mean(axis=0)
+    made = (part + soft * (moved - part)).clip(0.0, 255.0)
+    return made.astype(np.float32), mask
 
 
 def _blended(part: Floats, other: Floats, shape: Floats, rng: np.random.Generator) -> Floats | None:

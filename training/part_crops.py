@@ -98,12 +98,16 @@ def pictures(recordings: Sequence[Recording]) -> Examples:
     return found, found.is_defect.astype(np.float32)
 
 
-def crops(*, drawn: float) -> Callable[[Sequence[Photo], Floats, np.random.Generator], Examples]:
+def crops(
+    *, drawn: float, moved: float = 0.0
+) -> Callable[[Sequence[Photo], Floats, np.random.Generator], Examples]:
     """One crop of each picture, as another part, camera or lamp would have given it.
 
     Args:
         drawn: share of the good parts that get defects drawn onto them: however few the real ones
             are, none is seen twice.
+        moved: share of them that get a real defect of another part, where it is known to be: what
+            surrounds a defect is not what makes it one.
 
     Returns:
         (n, 256, 256, 3) float32 pixels from 0 to 255, and (n, 32, 32, 1) float32 targets.
@@ -111,13 +115,18 @@ def crops(*, drawn: float) -> Callable[[Sequence[Photo], Floats, np.random.Gener
 
     def made(seen: Sequence[Photo], _targets: Floats, rng: np.random.Generator) -> Examples:
         cut = [_crop(one, rng) for one in seen]
-        pixels, targets = [x for x, _ in cut], [y for _, y in cut]
+        made = list(cut)
+        known = [i for i, (_, mask) in enumerate(cut) if mask.any()]
         for i, one in enumerate(seen):
-            if not one.is_defect and rng.random() < drawn:
-                other = pixels[int(rng.integers(0, len(seen)))]
-                pixels[i], mask = drawn_defects.draw(pixels[i], other, rng)
-                targets[i] = _places(mask)
-        return np.stack([_lit(x, rng) for x in pixels]), np.stack(targets)[..., None]
+            by_chance = rng.random()
+            if one.is_defect or by_chance >= drawn + moved:
+                continue
+            if by_chance < drawn:
+                made[i] = drawn_defects.draw(cut[i][0], cut[int(rng.integers(len(cut)))][0], rng)
+            elif known:
+                made[i] = drawn_defects.move(cut[i][0], *cut[int(rng.choice(known))], rng)
+        targets = [_target(one, mask) for one, (_, mask) in zip(seen, made, strict=True)]
+        return np.stack([_lit(x, rng) for x, _ in made]), np.stack(targets)[..., None]
 
     return made
 
@@ -147,7 +156,8 @@ def squares(seen: Photo) -> Floats:
     return tiles.cut(_rgb(seen.picture))
 
 
-def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Array]:
+    """Pixels of a crop, and its mask."""
     picture, mask = _turned(seen, rng)
     height, width = picture.shape[:2]
     top, left = (int(rng.integers(0, max(n - SIDE, 0) + 1)) for n in (height, width))
@@ -158,12 +168,11 @@ def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Floats]:
         top = int(np.clip(rows[k] - within[0], 0, max(height - SIDE, 0)))
         left = int(np.clip(columns[k] - within[1], 0, max(width - SIDE, 0)))
     cut, drawn = _cut(picture, mask, top, left)
-    target = _target(seen, drawn)
     if rng.random() < 0.5:
-        cut, target = cut[::-1], target[::-1]
+        cut, drawn = cut[::-1], drawn[::-1]
     if rng.random() < 0.5:
-        cut, target = cut[:, ::-1], target[:, ::-1]
-    return _rgb(cut), target
+        cut, drawn = cut[:, ::-1], drawn[:, ::-1]
+    return _rgb(cut), drawn
 
 
 def _turned(seen: Photo, rng: np.random.Generator) -> tuple[Array, Array | None]:
@@ -192,13 +201,10 @@ def _cut(picture: Array, mask: Array | None, top: int, left: int) -> tuple[Array
     return cut, tiles.square(mask, (top, left), (SIDE, SIDE))
 
 
-def _target(seen: Photo, drawn: Array) -> Floats:
-    places = SIDE // STEP
-    if not seen.is_defect:
-        return np.zeros((places, places), np.float32)
-    if seen.mask is None:
-        return np.full((places, places), SOMEWHERE, np.float32)
-    return _places(drawn)
+def _target(seen: Photo, mask: Array) -> Floats:
+    if seen.is_defect and seen.mask is None:
+        return np.full((SIDE // STEP, SIDE // STEP), SOMEWHERE, np.float32)
+    return _places(mask)
 
 
 def _places(mask: Array) -> Floats:
