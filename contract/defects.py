@@ -39,9 +39,10 @@ def heat(features: Floats, learned: Mapping[str, Array]) -> Floats:
     Args:
         features: (rows, columns, d) float32.
         learned: of good parts, by names beginning with `good.`: `mean` (r, c, d) and `whiten`
-            (r, c, d, d), a Gaussian for each square of `block` places (PaDiM: Defard et al., ICPR
-            workshops 2021), or `bank` (m, d), features that good parts have anywhere (PatchCore:
-            Roth et al., CVPR 2022). Neither: the features are the score, (rows, columns, 1).
+            (r, c, d, d), a Gaussian for each rectangle of `block` (2,) rows and columns (PaDiM:
+            Defard et al., ICPR workshops 2021), or `bank` (m, d), features that good parts have
+            anywhere (PatchCore: Roth et al., CVPR 2022). Neither: the features are the score,
+            (rows, columns, 1).
     """
     if BANK in learned:
         return _to_nearest(features, learned[BANK])
@@ -59,17 +60,18 @@ def _to_mean(x: Floats, learned: Mapping[str, Array]) -> Floats:
 
     The places of a block are multiplied together: that takes a fifth of the time.
     """
-    mean, whiten, block = learned[MEAN], learned[WHITEN], int(learned[BLOCK])
+    mean, whiten = learned[MEAN], learned[WHITEN]
+    down, across = (int(length) for length in learned[BLOCK])
     rows, columns, d = x.shape
-    r, c = -(-rows // block), -(-columns // block)
+    r, c = -(-rows // down), -(-columns // across)
     if mean.shape[:2] != (r, c):  # another size than was learned: its edge counts beyond it
         at = np.ix_(*(np.minimum(np.arange(n), mean.shape[i] - 1) for i, n in enumerate((r, c))))
         mean, whiten = mean[at], whiten[at]
-    x = np.pad(x, ((0, r * block - rows), (0, c * block - columns), (0, 0)))
-    by_block = x.reshape(r, block, c, block, d).swapaxes(1, 2).reshape(r, c, block * block, d)
+    x = np.pad(x, ((0, r * down - rows), (0, c * across - columns), (0, 0)))
+    by_block = x.reshape(r, down, c, across, d).swapaxes(1, 2).reshape(r, c, down * across, d)
     away = (by_block - mean[:, :, None]) @ whiten
-    found = np.sqrt(np.square(away).mean(axis=-1)).reshape(r, c, block, block)
-    found = found.swapaxes(1, 2).reshape(r * block, c * block)[:rows, :columns]
+    found = np.sqrt(np.square(away).mean(axis=-1)).reshape(r, c, down, across)
+    found = found.swapaxes(1, 2).reshape(r * down, c * across)[:rows, :columns]
     return np.asarray(found, np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What good parts have in every place: a Gaussian each (PaDiM), or a bank of them all (PatchCore).
+"""What good parts have in every place: a Gaussian (PaDiM), or a bank of them all (PatchCore).
 
 Nothing is fitted step by step: features of a network that knows ImageNet, reduced to the axes along
 which good parts differ, as the device's own engine gives them. `contract.defects.heat` compares a
@@ -8,6 +8,7 @@ part with what is learned here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,32 +74,107 @@ def _whitening(features: Floats) -> tuple[Floats, Floats]:
 
 
 def gaussians(training: Sequence[Seen]) -> dict[str, Array]:
-    """A Gaussian for each place (Defard et al., "PaDiM", ICPR workshops 2021).
+    """What `fit` finds in parts with features; good ones are taken."""
+    return fit(_good(training))
+
+
+def fit(features: Sequence[Floats]) -> dict[str, Array]:
+    """A Gaussian for each rectangle of places (Defard et al., "PaDiM", ICPR workshops 2021).
+
+    PaDiM has one for each place. Where parts do not lie alike, or are few, neighbours say more
+    together than each alone: rectangles are as large as makes good parts kept apart most likely.
 
     Args:
-        training: parts with features; good ones are taken. Of pictures of several sizes the median
-            size counts; what lies beyond is compared with its edge.
+        features: (rows, columns, d) float32 of each good part. Where sizes differ the median
+            counts; what lies beyond is compared with its edge.
 
     Returns:
         arrays as `contract.defects.heat` takes them.
     """
-    features = _good(training)
     rows, columns = (int(np.median([x.shape[axis] for x in features])) for axis in (0, 1))
-    k = features[0].shape[2]
-    block = int(np.ceil(np.sqrt(rows * columns / _MOST_GAUSSIANS)))
-    everywhere = np.cov(np.concatenate([x.reshape(-1, k)[::7] for x in features]).T)
-    size = (-(-rows // block), -(-columns // block))
-    mean = np.zeros((*size, k), np.float32)
-    whiten = np.zeros((*size, k, k), np.float16)
-    for row, column in np.ndindex(size):
-        at = (slice(row * block, (row + 1) * block), slice(column * block, (column + 1) * block))
-        here = np.concatenate([x[at].reshape(-1, k) for x in features])
-        mean[row, column] = here.mean(axis=0)
-        away = here - mean[row, column]
-        covariance = away.T @ away / len(here)
-        mixed = (1 - _SHRINK) * covariance + _SHRINK * (everywhere + np.eye(k))
-        whiten[row, column] = np.linalg.inv(np.linalg.cholesky(mixed)).T
-    return {MEAN: mean, WHITEN: whiten, BLOCK: np.array(block, np.float32)}
+    cell = int(np.ceil(np.sqrt(rows * columns / _MOST_GAUSSIANS)))
+    size = (-(-rows // cell), -(-columns // cell))
+    last = max(len(features) // 5, 1)  # of other items, for one's parts come one after another
+    before = _Moments.of(features[:-last] or features, cell, size)
+    after = _Moments.of(features[-last:], cell, size)
+    shapes = [(r, c) for r in _doubled(size[0]) for c in _doubled(size[1])]
+    best = max(shapes, key=lambda shape: after.merged(shape).likelihood(*before.fitted(shape)))
+    mean, whiten = before.plus(after).fitted(best) if len(features) > last else before.fitted(best)
+    block = np.array(best, np.float32) * cell
+    return {MEAN: mean, WHITEN: whiten.astype(np.float16), BLOCK: block}
+
+
+@dataclass(frozen=True, eq=False)
+class _Moments:
+    """What is needed of features to fit Gaussians, for every cell of places.
+
+    Attributes:
+        count: (r, c, 1).
+        total: (r, c, d), sum of all features.
+        square: (r, c, d, d), sum of their outer products.
+    """
+
+    count: Floats
+    total: Floats
+    square: Floats
+
+    @classmethod
+    def of(cls, features: Sequence[Floats], cell: int, size: tuple[int, int]) -> _Moments:
+        """Cells of `cell` x `cell` places each."""
+        k = features[0].shape[2]
+        made = cls(*(np.zeros((*size, *last), np.float32) for last in ((1,), (k,), (k, k))))
+        for row, column in np.ndindex(size):
+            at = (slice(row * cell, (row + 1) * cell), slice(column * cell, (column + 1) * cell))
+            here = np.concatenate([x[at].reshape(-1, k) for x in features])
+            made.count[row, column] = len(here)
+            made.total[row, column] = here.sum(axis=0)
+            made.square[row, column] = here.T @ here
+        return made
+
+    def plus(self, other: _Moments) -> _Moments:
+        return _Moments(
+            self.count + other.count, self.total + other.total, self.square + other.square
+        )
+
+    def merged(self, shape: tuple[int, int]) -> _Moments:
+        """Rectangles of `shape` cells."""
+        count, total, square = (_summed(x, shape) for x in (self.count, self.total, self.square))
+        return _Moments(count, total, square)
+
+    def fitted(self, shape: tuple[int, int]) -> tuple[Floats, Floats]:
+        """(r, c, d) mean and (r, c, d, d) whitening of rectangles of `shape` cells."""
+        everywhere = self.merged(self.count.shape[:2]).covariance()[1]
+        mean, covariance = self.merged(shape).covariance()
+        towards = everywhere + np.eye(mean.shape[-1], dtype=np.float32)
+        mixed = (1 - _SHRINK) * covariance + _SHRINK * towards
+        whiten = np.linalg.inv(np.linalg.cholesky(mixed)).swapaxes(-1, -2)
+        return mean, np.asarray(whiten, np.float32)
+
+    def covariance(self) -> tuple[Floats, Floats]:
+        """(r, c, d) mean and (r, c, d, d) covariance."""
+        count = np.maximum(self.count, 1.0).astype(np.float32)
+        mean: Floats = self.total / count
+        return mean, self.square / count[..., None] - mean[..., :, None] * mean[..., None, :]
+
+    def likelihood(self, mean: Floats, whiten: Floats) -> float:
+        """Logarithm, but for what is the same for all Gaussians."""
+        of_cells = np.log(np.diagonal(whiten, axis1=-2, axis2=-1)).sum(axis=-1)
+        crossed = mean[..., :, None] * self.total[..., None, :]
+        spread = self.square - crossed - crossed.swapaxes(-1, -2)
+        spread += self.count[..., None] * mean[..., :, None] * mean[..., None, :]
+        away = (whiten @ whiten.swapaxes(-1, -2)) * spread
+        return float((self.count[..., 0] * of_cells).sum() - 0.5 * away.sum())
+
+
+def _summed(cells: Floats, shape: tuple[int, int]) -> Floats:
+    for axis, length in enumerate(shape):
+        cells = np.add.reduceat(cells, np.arange(0, cells.shape[axis], length), axis=axis)
+    return cells
+
+
+def _doubled(most: int) -> list[int]:
+    """1, 2, 4, ... and `most`."""
+    return [*(2**i for i in range(most.bit_length()) if 2**i < most), most]
 
 
 def bank(training: Sequence[Seen]) -> dict[str, Array]:

@@ -71,7 +71,7 @@ def test_distance_to_a_gaussian_of_each_place():
     whiten = np.broadcast_to(np.diag([1.0, 2.0, 0.5]), (4, 5, 3, 3)).astype(np.float32)
     features = mean.copy()
     features[2, 3] += (1.0, -1.0, 4.0)
-    heat = defects.heat(features, {MEAN: mean, WHITEN: whiten, BLOCK: np.array(1.0)})
+    heat = defects.heat(features, {MEAN: mean, WHITEN: whiten, BLOCK: np.array([1.0, 1.0])})
     assert heat.shape == (4, 5)
     assert heat[2, 3] == pytest.approx(np.sqrt((1 + 4 + 4) / 3))
     heat[2, 3] = 0.0
@@ -81,16 +81,17 @@ def test_distance_to_a_gaussian_of_each_place():
 def test_a_larger_picture_than_learned_is_compared_with_the_edge():
     mean = np.zeros((2, 2, 1), np.float32)
     mean[:, 1] = 7.0
-    learned = {MEAN: mean, WHITEN: np.ones((2, 2, 1, 1), np.float32), BLOCK: np.array(1.0)}
+    learned = {MEAN: mean, WHITEN: np.ones((2, 2, 1, 1), np.float32), BLOCK: np.array([1.0, 1.0])}
     features = np.array([[0.0, 7.0, 7.0], [0.0, 7.0, 8.0], [0.0, 7.0, 7.0]], np.float32)[..., None]
     np.testing.assert_allclose(defects.heat(features, learned), [[0, 0, 0], [0, 0, 1], [0, 0, 0]])
 
 
-def test_a_square_of_places_may_share_a_gaussian():
+def test_a_rectangle_of_places_may_share_a_gaussian():
     mean = np.array([[0.0, 5.0]], np.float32)[..., None]
-    learned = {MEAN: mean, WHITEN: np.ones((1, 2, 1, 1), np.float16), BLOCK: np.array(2.0)}
-    features = np.array([[0.0, 1.0, 5.0, 5.0], [0.0, 0.0, 5.0, 7.0]], np.float32)[..., None]
-    np.testing.assert_allclose(defects.heat(features, learned), [[0, 1, 0, 0], [0, 0, 0, 2]])
+    learned = {MEAN: mean, WHITEN: np.ones((1, 2, 1, 1), np.float16), BLOCK: np.array([3.0, 2.0])}
+    features = np.array([[0.0, 1, 5, 5], [0, 0, 5, 7], [3, 0, 5, 5]], np.float32)[..., None]
+    expected = [[0, 1, 0, 0], [0, 0, 0, 2], [3, 0, 0, 0]]
+    np.testing.assert_allclose(defects.heat(features, learned), expected)
 
 
 def test_distance_to_the_nearest_of_a_bank():
