@@ -16,6 +16,7 @@ from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.spec import Array, Box, Detections, Floats, OperatingPoint, Profile
 
 MEAN, WHITEN, BLOCK, BANK = "good.mean", "good.whiten", "good.block", "good.bank"
+MIDDLE, SPREAD = "good.middle", "good.spread"
 _WORST = 4  # places whose mean is the score of a part: one alone may be noise
 _AT_ONCE = 4096  # places that are compared with the bank at once
 
@@ -40,9 +41,10 @@ def heat(features: Floats, learned: Mapping[str, Array]) -> Floats:
         features: (rows, columns, d) float32.
         learned: of good parts, by names beginning with `good.`: `mean` (r, c, d) and `whiten`
             (r, c, d, d), a Gaussian for each rectangle of `block` (2,) rows and columns (PaDiM:
-            Defard et al., ICPR workshops 2021), or `bank` (m, d), features that good parts have
-            anywhere (PatchCore: Roth et al., CVPR 2022). Neither: the features are the score,
-            (rows, columns, 1).
+            Defard et al., ICPR workshops 2021), with `middle` and `spread` (r, c), the distances to
+            it that become 0 and 1, where these are known; or `bank` (m, d), features that good
+            parts have anywhere (PatchCore: Roth et al., CVPR 2022). Neither: the features are the
+            score, (rows, columns, 1).
     """
     if BANK in learned:
         return _to_nearest(features, learned[BANK])
@@ -64,14 +66,16 @@ def _to_mean(x: Floats, learned: Mapping[str, Array]) -> Floats:
     down, across = (int(length) for length in learned[BLOCK])
     rows, columns, d = x.shape
     r, c = -(-rows // down), -(-columns // across)
-    if mean.shape[:2] != (r, c):  # another size than was learned: its edge counts beyond it
-        at = np.ix_(*(np.minimum(np.arange(n), mean.shape[i] - 1) for i, n in enumerate((r, c))))
-        mean, whiten = mean[at], whiten[at]
+    # a picture of another size than was learned: its edge counts beyond it
+    at = np.ix_(*(np.minimum(np.arange(n), mean.shape[i] - 1) for i, n in enumerate((r, c))))
     x = np.pad(x, ((0, r * down - rows), (0, c * across - columns), (0, 0)))
     by_block = x.reshape(r, down, c, across, d).swapaxes(1, 2).reshape(r, c, down * across, d)
-    away = (by_block - mean[:, :, None]) @ whiten
-    found = np.sqrt(np.square(away).mean(axis=-1)).reshape(r, c, down, across)
-    found = found.swapaxes(1, 2).reshape(r * down, c * across)[:rows, :columns]
+    away = (by_block - mean[at][:, :, None]) @ whiten[at]
+    found = np.sqrt(np.square(away).mean(axis=-1))
+    if SPREAD in learned:
+        found = (found - learned[MIDDLE][at][..., None]) / learned[SPREAD][at][..., None]
+    found = found.reshape(r, c, down, across).swapaxes(1, 2)
+    found = found.reshape(r * down, c * across)[:rows, :columns]
     return np.asarray(found, np.float32)
 
 

@@ -79,9 +79,9 @@ def build(job: Job, out: Path, bars: Progress) -> Manifest:
         apart = {name: [one for w in _APART for one in seen[w][name]] for name in (FLOAT, *ENGINES)}
         compared = parity.compare(job.workload, job.recipe, apart, point)
         made = _manifest(job, work, files=files, point=point, compared=compared)
-        page = parity_page.render(compared, job.workload.tolerances, parity_page.sizes(made))
+        page = parity_page.render(compared, parity_page.sizes(made))
         report.add_parity(job.folder, page)
-        parity.gate(job.workload, compared)
+        parity.gate(compared)
         golden = bundle.golden_recording(_shareable(job))
         vectors = bundle.golden_vectors(golden, _see_one(job, models, engines, golden))
         names = [model.file for by in files.values() for model in by.values()]
@@ -198,7 +198,7 @@ def _manifest(
         operating_point=point,
         labels=list(job.workload.labels),
         metrics=compared.metrics,
-        tolerances=dict(job.workload.tolerances),
+        tolerances=compared.tolerances,
         float_bytes={
             stage: (work / f"{stage.upper()}.float.tflite").stat().st_size for stage in files
         },

@@ -27,11 +27,13 @@ class Comparison:
         metrics: by engine and for `float`; engines also have `sqnr_db`.
         losses: by engine, then by metric: how much worse than float, positive is worse.
         outputs: by stage, then by engine and for `float`: all outputs in order, flattened.
+        tolerances: by metric, what an engine may lose.
     """
 
     metrics: dict[str, dict[str, float]]
     losses: dict[str, dict[str, float]]
     outputs: dict[str, dict[str, Floats]]
+    tolerances: dict[str, float]
 
 
 def compare(
@@ -44,7 +46,7 @@ def compare(
 
     Args:
         workload: names the tolerances.
-        recipe: has the metrics and their directions.
+        recipe: has the metrics and their directions, and says what few data can tell.
         seen: recordings kept apart, by engine and for `float`.
         point: chosen for the engines, used for all.
     """
@@ -52,7 +54,10 @@ def compare(
         name: recipe.metrics([judge(workload, one, point) for one in recordings])
         for name, recordings in seen.items()
     }
-    unknown = set(workload.tolerances) - (set(metrics[FLOAT]) & set(recipe.bigger_is_better))
+    tolerances = dict(workload.tolerances)
+    if recipe.tolerances is not None:
+        tolerances = dict(recipe.tolerances(tolerances, metrics[FLOAT]))
+    unknown = set(tolerances) - (set(metrics[FLOAT]) & set(recipe.bigger_is_better))
     if unknown:
         raise ParityError(
             f"{workload.name}: tolerance for {', '.join(sorted(unknown))}, which its recipe does "
@@ -63,7 +68,7 @@ def compare(
         name: {
             metric: (metrics[FLOAT][metric] - metrics[name][metric])
             * (1.0 if recipe.bigger_is_better[metric] else -1.0)
-            for metric in workload.tolerances
+            for metric in tolerances
         }
         for name in engines
     }
@@ -74,21 +79,21 @@ def compare(
     for name in engines:
         ratios = [sqnr_db(by[FLOAT], by[name]) for by in outputs.values()]
         metrics[name]["sqnr_db"] = min(ratios)
-    return Comparison(metrics, losses, outputs)
+    return Comparison(metrics, losses, outputs, tolerances)
 
 
-def gate(workload: Workload, compared: Comparison) -> None:
-    """Refuse what lost more than its workload tolerates, or is not a number.
+def gate(compared: Comparison) -> None:
+    """Refuse what lost more than is tolerated, or is not a number.
 
     Raises:
         ParityError: with metric, float, int8 and tolerance of everything that failed.
     """
     failed = [
         f"{metric} with {engine}: float {compared.metrics[FLOAT][metric]:.4g}, "
-        f"int8 {compared.metrics[engine][metric]:.4g}, tolerance {workload.tolerances[metric]:.4g}"
+        f"int8 {compared.metrics[engine][metric]:.4g}, tolerance {compared.tolerances[metric]:.4g}"
         for engine, losses in compared.losses.items()
         for metric, loss in losses.items()
-        if not loss <= workload.tolerances[metric]
+        if not loss <= compared.tolerances[metric]
     ]
     if failed:
         raise ParityError(

@@ -43,14 +43,11 @@ judged at the exported operating point. A loss beyond the tolerance writes no bu
 """
 
 
-def render(
-    compared: Comparison, tolerances: Mapping[str, float], sizes: Mapping[str, int]
-) -> Markup:
+def render(compared: Comparison, sizes: Mapping[str, int]) -> Markup:
     """The parity section.
 
     Args:
         compared: float against every engine.
-        tolerances: by metric.
         sizes: bytes by name of file.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -58,10 +55,10 @@ def render(
         engines=list(compared.losses),
         metrics=compared.metrics,
         losses=compared.losses,
-        tolerances=tolerances,
+        tolerances=compared.tolerances,
         passed={
             metric: all(losses[metric] <= allowed for losses in compared.losses.values())
-            for metric, allowed in tolerances.items()
+            for metric, allowed in compared.tolerances.items()
         },
         sizes=sizes,
         scatter=_scatter(compared),

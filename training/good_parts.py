@@ -7,13 +7,14 @@ part with what is learned here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from contract.defects import BANK, BLOCK, MEAN, WHITEN
+from contract import defects
+from contract.defects import BANK, BLOCK, MEAN, MIDDLE, SPREAD, WHITEN
 from contract.inspection import Part
 from contract.ops.tiles import SIDE
 from contract.spec import Array, Floats
@@ -23,13 +24,17 @@ from training.parts import GOOD, items, labels
 from training.watch import Seen
 from training.weights import efficientnet_lite0
 
-BLOCKS = (2, 4, 10)
-_AXES = 64  # of the features, those along which good parts differ most
+# Blocks whose widened input is looked at, at steps of 4, 8 and 16 pixels, and how many axes of it,
+# those along which good parts differ most. What is widened lies between 0 and 6, in int8 as in
+# float; an output does not, and channels in which little happens drown in the steps of others.
+_AXES = {3: 8, 5: 12, 11: 44}
 _PICTURES = 100  # that they are found from
 _SHRINK = 0.05  # towards the covariance of all places: a hundred parts say little of 64 axes
 _MOST_GAUSSIANS = 3000  # 25 MB; of a larger picture a square of places shares one
 _MOST_BANK = 4000
 _BANK_SHARE = 0.01
+_FAR = 0.99  # of the places of good parts are no farther away than 1, the middle ones 0
+_LEAST_SPREAD = 0.05
 _CLIPPED = 6.0  # standard deviations: what lies beyond is far away in any case
 
 
@@ -50,25 +55,28 @@ def network(_shape: tuple[int, ...], pictures: Any) -> Any:
 
     assert isinstance(pictures, Pictures)
     part_crops.refuse_too_few(pictures, defects=0)
-    body = efficientnet_lite0.network((SIDE, SIDE, 3), last=BLOCKS[-1], is_pretrained=True)
-    taps = [body.get_layer(f"block_{number}").output for number in BLOCKS]
-    joined = layers.Concatenate(name="features")([defect_nets.aligned(tap) for tap in taps])
+    body = efficientnet_lite0.network((SIDE, SIDE, 3), last=max(_AXES), is_pretrained=True)
     crops = part_crops.as_they_are(pictures, _PICTURES)
-    kernel, bias = _whitening(backend.as_model(keras.Model(body.input, joined))(crops))
-    reduced = layers.Conv2D(_AXES, 1, name="whiten")
-    x = reduced(joined)
-    reduced.set_weights([kernel[None, None], bias])
+    scales = []
+    for number, axes in _AXES.items():
+        wide = body.get_layer(f"block_{number}_wide").output
+        aligned = defect_nets.aligned(wide)
+        kernel, bias = _whitening(backend.as_model(keras.Model(body.input, aligned))(crops), axes)
+        reduced = layers.Conv2D(axes, 1, name=f"whiten_{number}")
+        scales.append(defect_nets.aligned(reduced(wide)))
+        reduced.set_weights([kernel[None, None], bias])
+    x = layers.Concatenate(name="features")(scales)
     clipped = layers.ReLU(2 * _CLIPPED, name="clip")(x + _CLIPPED)
     return keras.Model(body.input, ops.subtract(clipped, _CLIPPED), name="features")
 
 
-def _whitening(features: Floats) -> tuple[Floats, Floats]:
+def _whitening(features: Floats, count: int) -> tuple[Floats, Floats]:
     """(d, k) and (k,): what turns features into k uncorrelated ones of unit variance."""
     rows = features.reshape(-1, features.shape[-1])
     rows = rows[:: max(len(rows) // 50_000, 1)].astype(np.float64)
     centre, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-3
     variances, axes = np.linalg.eigh(np.cov(((rows - centre) / scale).T))
-    kept = np.argsort(variances)[::-1][:_AXES]
+    kept = np.argsort(variances)[::-1][:count]
     kernel = axes[:, kept] / np.sqrt(variances[kept] + 1e-3) / scale[:, None]
     return kernel.astype(np.float32), (-centre @ kernel).astype(np.float32)
 
@@ -101,7 +109,25 @@ def fit(features: Sequence[Floats]) -> dict[str, Array]:
     best = max(shapes, key=lambda shape: after.merged(shape).likelihood(*before.fitted(shape)))
     mean, whiten = before.plus(after).fitted(best) if len(features) > last else before.fitted(best)
     block = np.array(best, np.float32) * cell
-    return {MEAN: mean, WHITEN: whiten.astype(np.float16), BLOCK: block}
+    learned: dict[str, Array] = {MEAN: mean, WHITEN: whiten.astype(np.float16), BLOCK: block}
+    return learned | _levels(features, learned)
+
+
+def _levels(features: Sequence[Floats], learned: Mapping[str, Array]) -> dict[str, Array]:
+    """How far away the places of good parts are, for every rectangle of them.
+
+    Distances are no Gaussian's: at an edge or a print a good part lies far more often than chance
+    would have it.
+    """
+    heats = [defects.heat(x, learned) for x in features]
+    down, across = (int(length) for length in learned[BLOCK])
+    middle, spread = (np.ones(learned[MEAN].shape[:2], np.float32) for _ in range(2))
+    for row, column in np.ndindex(middle.shape):
+        at = (slice(row * down, (row + 1) * down), slice(column * across, (column + 1) * across))
+        here = np.concatenate([heat[at].ravel() for heat in heats])
+        middle[row, column], far = np.quantile(here, (0.5, _FAR))
+        spread[row, column] = max(far - middle[row, column], _LEAST_SPREAD)
+    return {MIDDLE: middle, SPREAD: spread}
 
 
 @dataclass(frozen=True, eq=False)

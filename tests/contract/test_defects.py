@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contract import defects
-from contract.defects import BANK, BLOCK, MEAN, WHITEN
+from contract.defects import BANK, BLOCK, MEAN, MIDDLE, SPREAD, WHITEN
 from contract.inspection import PASS, REJECT, REVIEW, Part
 from contract.spec import OperatingPoint, Profile
 
@@ -92,6 +92,14 @@ def test_a_rectangle_of_places_may_share_a_gaussian():
     features = np.array([[0.0, 1, 5, 5], [0, 0, 5, 7], [3, 0, 5, 5]], np.float32)[..., None]
     expected = [[0, 1, 0, 0], [0, 0, 0, 2], [3, 0, 0, 0]]
     np.testing.assert_allclose(defects.heat(features, learned), expected)
+
+
+def test_a_distance_counts_by_what_good_parts_have_there():
+    mean = np.zeros((1, 2, 1), np.float32)
+    learned = {MEAN: mean, WHITEN: np.ones((1, 2, 1, 1), np.float32), BLOCK: np.array([1.0, 1.0])}
+    levels = {MIDDLE: np.array([[1.0, 2.0]]), SPREAD: np.array([[1.0, 4.0]])}
+    heat = defects.heat(np.full((1, 2, 1), 4.0, np.float32), learned | levels)
+    np.testing.assert_allclose(heat, [[3.0, 0.5]])
 
 
 def test_distance_to_the_nearest_of_a_bank():

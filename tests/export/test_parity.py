@@ -51,13 +51,13 @@ def test_losses_point_the_same_way_for_both_kinds_of_metric():
 
 
 def test_the_gate_lets_a_loss_within_tolerance_pass_and_any_gain():
-    gate(SIMPLE, compared(0.20, 0.24))
-    gate(SIMPLE, compared(0.90, 0.10))
+    gate(compared(0.20, 0.24))
+    gate(compared(0.90, 0.10))
 
 
 def test_the_gate_names_metric_float_int8_and_tolerance():
     with pytest.raises(ParityError) as refused:
-        gate(SIMPLE, compared(0.20, 0.27))
+        gate(compared(0.20, 0.27))
     text = str(refused.value)
     assert "hits with tflite: float 0.8, int8 0.73, tolerance 0.05" in text
     assert "error" not in text
@@ -66,7 +66,7 @@ def test_the_gate_names_metric_float_int8_and_tolerance():
 
 def test_a_metric_that_is_not_a_number_never_passes():
     with pytest.raises(ParityError, match="int8 nan"):
-        gate(SIMPLE, compared(0.2, float("nan")))
+        gate(compared(0.2, float("nan")))
 
 
 def test_sqnr_is_that_of_the_outputs():
@@ -78,3 +78,11 @@ def test_a_tolerance_without_its_metric_is_refused():
     strange = replace(SIMPLE, tolerances={"unheard_of": 0.1})
     with pytest.raises(ParityError, match=r"unheard_of.*bigger_is_better"):
         compare(strange, RECIPE, {"float": [seen(0.1, [1.0])]}, POINT)
+
+
+def test_a_recipe_knows_what_few_data_can_tell():
+    wide = replace(RECIPE, tolerances=lambda stated, _measured: {"hits": 2 * stated["hits"]})
+    few = {name: [seen(score, [1.0])] for name, score in (("float", 0.20), ("tflite", 0.29))}
+    gate(compare(SIMPLE, wide, few, POINT))
+    with pytest.raises(ParityError, match="hits with tflite"):
+        gate(compare(SIMPLE, RECIPE, few, POINT))

@@ -92,3 +92,10 @@ def test_without_enough_good_parts_nothing_is_followed():
     found = (Part(PASS),)
     assert follower.update(found, 0) == found
     follower.resume(follower.state())
+
+
+def test_few_defects_kept_apart_tell_less_of_a_quantized_model():
+    stated = {"auroc": 0.02}
+    assert recipe.tolerances(stated, {"defects": 300.0, "good": 400.0}) == stated
+    assert recipe.tolerances(stated, {"defects": 10.0, "good": 40.0}) == {"auroc": 0.1}
+    assert recipe.tolerances(stated, {"defects": 0.0, "good": 40.0}) == {}

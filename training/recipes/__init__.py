@@ -99,6 +99,8 @@ class Recipe:
         learn: seen recordings of training, those that the operating point is chosen on, and what
             the stages have learned -> more arrays that travel with the models; None: there are
             none.
+        tolerances: the workload's, metrics of the float model -> what is tolerated on data as few
+            as these; None: the workload's.
     """
 
     sources: Callable[[Path, int], tuple[DataSet, ...]]
@@ -113,6 +115,9 @@ class Recipe:
     tests: bool = True
     chosen_on: tuple[str, ...] = ()
     learn: Callable[[Sequence[Seen], Sequence[Seen], dict[str, Array]], dict[str, Array]] | None = (
+        None
+    )
+    tolerances: Callable[[Mapping[str, float], Mapping[str, float]], Mapping[str, float]] | None = (
         None
     )
 

@@ -41,7 +41,8 @@ def network(shape: tuple[int, int, int], *, last: int = LAST_BLOCK, is_pretraine
 
     Returns:
         Keras model, (n, *shape) pixels from 0 to 255 -> (n, rows, columns, filters), whose layers
-        `block_N` are the outputs of its blocks.
+        `block_N` are the outputs of its blocks, and `block_N_wide` what a block spreads its input
+        to, from 0 to 6.
 
     Raises:
         DataError: the weights cannot be fetched.
@@ -85,17 +86,18 @@ def _block(x: Any, number: int, kernel: int, stride: int, expansion: int, filter
     y = x
     name = f"block_{number}"
     if expansion > 1:
-        y = _relu6(layers.Conv2D(expansion * x.shape[-1], 1, name=f"{name}_expand")(y))
+        y = layers.Conv2D(expansion * x.shape[-1], 1, name=f"{name}_expand")(y)
+        y = _relu6(y, name=f"{name}_wide")
     y = layers.DepthwiseConv2D(kernel, strides=stride, padding="same", name=f"{name}_depthwise")(y)
     is_residual = stride == 1 and x.shape[-1] == filters
     y = layers.Conv2D(filters, 1, name=f"{name}_project" if is_residual else name)(_relu6(y))
     return layers.Add(name=name)([x, y]) if is_residual else y
 
 
-def _relu6(x: Any) -> Any:
+def _relu6(x: Any, name: str | None = None) -> Any:
     from keras import layers
 
-    return layers.ReLU(6.0)(x)
+    return layers.ReLU(6.0, name=name)(x)
 
 
 def _fill(model: Any, tensors: Mapping[str, Array]) -> None:

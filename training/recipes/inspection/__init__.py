@@ -10,7 +10,7 @@ Each file in this folder defines `METHODS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +84,15 @@ def measure(watched: Sequence[Watched]) -> dict[str, float]:
     return inspection_metrics.figures(inspection_metrics.of_watched(watched))
 
 
+def tolerances(stated: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+    """One defect of those kept apart may fall behind all good parts: of few it is no sign.
+
+    Nothing is asked where none was kept apart, for nothing can be said then.
+    """
+    few = min(measured["defects"], measured["good"])
+    return {name: max(most, 1.0 / few) for name, most in stated.items() if few}
+
+
 def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
     """Thresholds by `training.decision`, of the parts given."""
     decided = inspection_metrics.of_watched([judge(_WORKLOAD, one, _ANY) for one in seen])
@@ -99,6 +108,7 @@ RECIPE = Recipe(
     group="item",
     sections=inspection_report.sections,
     learn=learn,
+    tolerances=tolerances,
     tests=False,
     chosen_on=("validation",),
 )
