@@ -82,11 +82,16 @@ def _whitening(features: Floats, count: int) -> tuple[Floats, Floats]:
 
 
 def gaussians(training: Sequence[Seen]) -> dict[str, Array]:
-    """What `fit` finds in parts with features; good ones are taken."""
-    return fit(_good(training))
+    """What `fit` finds in parts with features; good ones are taken, a fifth of the items apart."""
+    names = list(dict.fromkeys(one.recording.name for one in training if _good([one])))
+    apart = set(names[-max(len(names) // 5, 1) :]) if len(names) > 1 else set()
+    return fit(
+        _good([one for one in training if one.recording.name not in apart]),
+        _good([one for one in training if one.recording.name in apart]),
+    )
 
 
-def fit(features: Sequence[Floats]) -> dict[str, Array]:
+def fit(features: Sequence[Floats], apart: Sequence[Floats]) -> dict[str, Array]:
     """A Gaussian for each rectangle of places (Defard et al., "PaDiM", ICPR workshops 2021).
 
     PaDiM has one for each place. Where parts do not lie alike, or are few, neighbours say more
@@ -95,6 +100,7 @@ def fit(features: Sequence[Floats]) -> dict[str, Array]:
     Args:
         features: (rows, columns, d) float32 of each good part. Where sizes differ the median
             counts; what lies beyond is compared with its edge.
+        apart: of parts of other items, which are learned from afterwards; may be empty.
 
     Returns:
         arrays as `contract.defects.heat` takes them.
@@ -102,15 +108,13 @@ def fit(features: Sequence[Floats]) -> dict[str, Array]:
     rows, columns = (int(np.median([x.shape[axis] for x in features])) for axis in (0, 1))
     cell = int(np.ceil(np.sqrt(rows * columns / _MOST_GAUSSIANS)))
     size = (-(-rows // cell), -(-columns // cell))
-    last = max(len(features) // 5, 1)  # of other items, for one's parts come one after another
-    before = _Moments.of(features[:-last] or features, cell, size)
-    after = _Moments.of(features[-last:], cell, size)
+    before, after = (_Moments.of(of, cell, size) for of in (features, apart or features))
     shapes = [(r, c) for r in _doubled(size[0]) for c in _doubled(size[1])]
     best = max(shapes, key=lambda shape: after.merged(shape).likelihood(*before.fitted(shape)))
-    mean, whiten = before.plus(after).fitted(best) if len(features) > last else before.fitted(best)
+    mean, whiten = (before.plus(after) if apart else before).fitted(best)
     block = np.array(best, np.float32) * cell
     learned: dict[str, Array] = {MEAN: mean, WHITEN: whiten.astype(np.float16), BLOCK: block}
-    return learned | _levels(features, learned)
+    return learned | _levels([*features, *apart], learned)
 
 
 def _levels(features: Sequence[Floats], learned: Mapping[str, Array]) -> dict[str, Array]:

@@ -11,6 +11,7 @@ from contract.messages import Alert, Reading
 from contract.ops.looks import looks
 from contract.spec import OperatingPoint, Profile, Window
 from contract.workloads.inspection import WORKLOAD
+from training.recipes.inspection import tolerances
 
 POINT = OperatingPoint(threshold=100.0, clear_threshold=100.0, chosen_on="nothing", measured={})
 
@@ -96,6 +97,6 @@ def test_without_enough_good_parts_nothing_is_followed():
 
 def test_few_defects_kept_apart_tell_less_of_a_quantized_model():
     stated = {"auroc": 0.02}
-    assert recipe.tolerances(stated, {"defects": 300.0, "good": 400.0}) == stated
-    assert recipe.tolerances(stated, {"defects": 10.0, "good": 40.0}) == {"auroc": 0.1}
-    assert recipe.tolerances(stated, {"defects": 0.0, "good": 40.0}) == {}
+    assert tolerances(stated, {"defects": 300.0, "good": 400.0}) == stated
+    assert tolerances(stated, {"defects": 10.0, "good": 40.0}) == {"auroc": 0.1}
+    assert tolerances(stated, {"defects": 0.0, "good": 40.0}) == {}
