@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +23,9 @@ from training.recipes import methods, with_methods
 from training.recipes import names as recipe_names
 from training.splits import SPLITS
 from training.watch import Seen, judge, lean, see
+
+if TYPE_CHECKING:
+    from training.report import Section
 
 _EXAMPLE = """example:
   vedette train machine_condition --seed 1
@@ -136,6 +139,7 @@ def _train(job: Job) -> runs.Run:
 
     start = time.monotonic()
     history, models = {}, {}
+    explained: list[Section] = []
     with progress() as bars:
         _prepare(job, bars)
         for stage, recipe in job.recipe.stages.items():
@@ -165,7 +169,10 @@ def _train(job: Job) -> runs.Run:
             model.save(temporary)
             temporary.replace(job.folder / f"{stage}.keras")
             models[stage] = backend.as_model(model)
-        return _measure(job, history, models, start=start, bars=bars)
+            if recipe.explain is not None:
+                bars.update(task, note="explaining")
+                explained += recipe.explain(model, job.recordings("validation"))
+        return _measure(job, history, models, explained, start=start, bars=bars)
 
 
 def _prepare(job: Job, bars: Any) -> None:
@@ -189,7 +196,13 @@ def _input_shape(workload: Workload, stage: str) -> tuple[int, ...]:
 
 
 def _measure(
-    job: Job, history: Mapping[str, Any], models: Mapping[str, Any], *, start: float, bars: Any
+    job: Job,
+    history: Mapping[str, Any],
+    models: Mapping[str, Any],
+    explained: Sequence[Section],
+    *,
+    start: float,
+    bars: Any,
 ) -> runs.Run:
     """Watch every recording, measure on those kept apart; the finished run."""
     from training import report
@@ -222,7 +235,7 @@ def _measure(
         is_finished=True,
     )
     watched = [one for of in apart.values() for one in of]
-    report.write(job.folder, run, job.workload, models, watched, job.recipe)
+    report.write(job.folder, run, job.workload, models, watched, job.recipe, explained)
     runs.write(job.folder, run)
     bars.update(task, note="")
     return run

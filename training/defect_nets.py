@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,19 @@ import numpy as np
 from contract import defects
 from contract.ops.tiles import SIDE, STEP
 from contract.spec import Array, Floats
-from training import backend, drawn_defects, inspection_metrics, part_crops
+from training import (
+    backend,
+    drawn_defects,
+    feature_pictures,
+    heat_checks,
+    inspection_metrics,
+    part_crops,
+)
 from training.datasets import Recording
 from training.part_crops import Photo, Pictures
 from training.parts import GOOD, items
 from training.recipes import Examples, StageRecipe
+from training.report import Section
 
 _PLACES = 4  # highest of a crop: what a part is judged by, see `contract.defects.score`
 _RARE = 0.05  # share of places that are defective, as trained; what the last bias begins with
@@ -22,6 +31,7 @@ _SMOOTH = 20.0  # places: a crop with a single defective one does not weigh as m
 _VALIDATED = 160  # pictures, at most
 _CALIBRATED = 200
 _ENTROPY = 0.05
+_CHECKED = 8  # squares
 _AVERAGED = 0.97  # of the weights of earlier steps, in what an epoch ends with
 
 
@@ -150,7 +160,8 @@ def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
 
     Args:
         network: makes it: Keras model, (n, 256, 256, 3) -> (n, 32, 32, 1) logits.
-        how: epochs, steps, batch and learning rate, as in a `StageRecipe`.
+        how: epochs, steps, batch and learning rate, as in a `StageRecipe`, and `layers`, names of
+            those that the report shows, from early to late.
     """
     rows = part_crops.balanced(scores, rows=how["steps"] * how["batch"])
     augment = part_crops.crops(drawn=0.25, moved=0.3)
@@ -180,7 +191,19 @@ def from_few(network: Callable[[], Any], **how: Any) -> StageRecipe:
     return _stage(network, data=part_crops.pictures, augment=augment, rows=rows, **how)
 
 
-def _stage(network: Callable[[], Any], **how: Any) -> StageRecipe:
+def _explained(
+    model: Any, recordings: Sequence[Recording], *, layers: Sequence[str]
+) -> list[Section]:
+    """Whether its heat maps can be believed, where defects are drawn, and what excites it."""
+    shown = heat_checks.squares(items(recordings), most=_CHECKED)
+    found = [feature_pictures.section(model, layers=layers)]
+    if len(shown):
+        checked = heat_checks.check(model, shown, tap=layers[-1], seed=0)
+        found.insert(0, heat_checks.section(checked))
+    return found
+
+
+def _stage(network: Callable[[], Any], *, layers: Sequence[str], **how: Any) -> StageRecipe:
     return StageRecipe(
         model=lambda _shape, _inputs: network(),
         loss=loss,
@@ -188,6 +211,7 @@ def _stage(network: Callable[[], Any], **how: Any) -> StageRecipe:
         by_batch=True,
         validate=validate,
         optimizer=_optimizer,
+        explain=partial(_explained, layers=layers),
         **how,
     )
 

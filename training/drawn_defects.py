@@ -77,8 +77,8 @@ def move(
     shift = [int(rng.integers(-first, side - last)) for first, last in spans]
     defective, mask = (np.roll(x, shift, axis=(0, 1)) for x in (defective, mask))
     around = cv2.dilate(mask, np.ones((_AROUND_PX, _AROUND_PX), np.uint8)) > mask
-    soft = cv2.dilate(mask, np.ones((5, 5), np.uint8)).astype(np.float32)
-    soft = cv2.GaussianBlur(soft, (0, 0), 1.5)[..., None]
+    grown = cv2.dilate(mask, np.ones((5, 5), np.uint8)).astype(np.float32)
+    soft = np.asarray(cv2.GaussianBlur(grown, (0, 0), 1.5), np.float32)[..., None]
     strength = np.exp(rng.normal(0.0, _STRENGTH))
     moved = (defective - defective[around].mean(axis=0)) * strength + part[around].mean(axis=0)
     made = (part + soft * (moved - part)).clip(0.0, 255.0)

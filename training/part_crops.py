@@ -115,6 +115,8 @@ def crops(
 
     def made(seen: Sequence[Photo], _targets: Floats, rng: np.random.Generator) -> Examples:
         cut = [_crop(one, rng) for one in seen]
+        if len({pixels.shape for pixels, _ in cut}) > 1:  # grey ones among coloured ones
+            cut = [(_rgb(pixels), mask) for pixels, mask in cut]
         made = list(cut)
         known = [i for i, (_, mask) in enumerate(cut) if mask.any()]
         for i, one in enumerate(seen):
@@ -126,7 +128,7 @@ def crops(
             elif known:
                 made[i] = drawn_defects.move(cut[i][0], *cut[int(rng.choice(known))], rng)
         targets = [_target(one, mask) for one, (_, mask) in zip(seen, made, strict=True)]
-        return np.stack([_lit(x, rng) for x, _ in made]), np.stack(targets)[..., None]
+        return np.stack([_rgb(_lit(x, rng)) for x, _ in made]), np.stack(targets)[..., None]
 
     return made
 
@@ -157,7 +159,7 @@ def squares(seen: Photo) -> Floats:
 
 
 def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Array]:
-    """Pixels of a crop, and its mask."""
+    """(256, 256, channels) float32 of a crop, and its mask."""
     picture, mask = _turned(seen, rng)
     height, width = picture.shape[:2]
     top, left = (int(rng.integers(0, max(n - SIDE, 0) + 1)) for n in (height, width))
@@ -172,7 +174,7 @@ def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Array]:
         cut, drawn = cut[::-1], drawn[::-1]
     if rng.random() < 0.5:
         cut, drawn = cut[:, ::-1], drawn[:, ::-1]
-    return _rgb(cut), drawn
+    return cut.astype(np.float32), drawn
 
 
 def _turned(seen: Photo, rng: np.random.Generator) -> tuple[Array, Array | None]:

@@ -37,7 +37,7 @@ class Section:
 
 def write(
     folder: Path, run: Run, workload: Workload, models: Mapping[str, Model],
-    watched: Sequence[Watched], recipe: Recipe,
+    watched: Sequence[Watched], recipe: Recipe, explained: Sequence[Section] = (),
 ) -> Path:  # fmt: skip
     """Write the report of a finished run.
 
@@ -48,6 +48,7 @@ def write(
         models: the float model of each stage.
         watched: recordings kept apart from training.
         recipe: that it was trained by.
+        explained: sections of its stages on what they look at.
 
     Returns:
         the file.
@@ -70,7 +71,7 @@ def write(
         sections += _scores(workload, watched, point)
         sections += [_attention(stage, models[stage], watched) for stage in models]
         sections += [_mistakes(stage, watched) for stage in models]
-    return page.write(folder / REPORT, "report.html", run=run, sections=sections)
+    return page.write(folder / REPORT, "report.html", run=run, sections=[*sections, *explained])
 
 
 def add_parity(folder: Path, fragment: Markup) -> None:

@@ -100,3 +100,42 @@ def test_the_same_generator_draws_the_same():
     one, two = (drawn_defects.draw(part, part, np.random.default_rng(5)) for _ in range(2))
     np.testing.assert_array_equal(one[0], two[0])
     np.testing.assert_array_equal(one[1], two[1])
+
+
+def test_a_real_defect_is_moved_onto_good_parts_with_its_mask(recordings):
+    pictures, labels = part_crops.pictures(recordings)
+    moved = part_crops.crops(drawn=0.0, moved=1.0)
+    numbers = np.array([0, 4, 5, 6, 7])  # the one whose defect is drawn, and the good ones
+    rng = np.random.default_rng(2)
+    shown = 0
+    for _ in range(10):
+        pixels, targets = moved(pictures[numbers], labels[numbers], rng)
+        for x, y in zip(pixels[1:], targets[1:, ..., 0], strict=True):
+            places = x.mean(axis=2).reshape(32, 8, 32, 8).mean(axis=(1, 3))
+            shown += bool((y == 1).any())
+            # what is marked is darker than the part, and nothing else is
+            assert (places[y == 1] < 0.9 * np.median(places)).mean() > 0.5 or not (y == 1).any()
+            assert (places[y == 0] > 0.7 * np.median(places)).all()
+    assert shown > 20
+
+
+def test_what_covers_most_of_a_crop_is_not_moved():
+    rng = np.random.default_rng(0)
+    part, defective = np.full((2, 256, 256, 1), 100.0, np.float32)
+    mask = np.ones((256, 256), np.uint8)
+    made, moved = drawn_defects.move(part, defective + 50, mask, rng)
+    np.testing.assert_array_equal(made, part)
+    assert not moved.any()
+
+
+def test_grey_and_coloured_parts_may_stand_in_one_folder(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = ["file,label,item"]
+    for i in range(4):
+        picture = rng.uniform(0, 255, (260, 260, 3 if i % 2 else 1)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{i}.png"), picture)
+        rows.append(f"{i}.png,{'defect' if i == 0 else 'good'},k{i}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    pictures, labels = part_crops.pictures(datasets.open_folder(tmp_path).recordings)
+    made = part_crops.crops(drawn=1.0)(pictures[np.arange(4)], labels, rng)[0]
+    assert made.shape == (4, 256, 256, 3)

@@ -54,6 +54,8 @@ class StageRecipe:
         steps: batches of an epoch, instead of as many as there are rows for.
         learn: seen recordings of training -> arrays that travel with the model, by which what it
             gives is judged; of a model that nothing of is fitted, `epochs` is 0.
+        explain: the trained Keras model, recordings kept for validation -> sections of the report
+            on what it looks at.
     """
 
     data: Callable[[Sequence[Recording]], Examples]
@@ -72,6 +74,7 @@ class StageRecipe:
     rows: Callable[[Any, Examples, np.random.Generator], Array] | None = None
     steps: int | None = None
     learn: Callable[[Sequence[Seen]], dict[str, Array]] | None = None
+    explain: Callable[[Any, Sequence[Recording]], list[Section]] | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,13 @@ def network() -> Any:
     return keras.Model(body.input, defect_nets.map_of(taps, width=_WIDTH), name="edge")
 
 
-_HOW = {"epochs": 8, "steps": 80, "batch": 16, "learning_rate": 3e-4}
+_HOW = {
+    "epochs": 8,
+    "steps": 80,
+    "batch": 16,
+    "learning_rate": 3e-4,
+    "layers": ("block_2", "block_4", "block_10"),
+}
 METHODS = {
     "edge": {"look": defect_nets.supervised(network, **_HOW)},
     "good-only": {"look": defect_nets.from_good(network, **_HOW)},

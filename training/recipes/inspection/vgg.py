@@ -58,8 +58,14 @@ def network(share: float) -> Any:
 
 
 def _stage(share: float, *, epochs: int, steps: int) -> StageRecipe:
+    layers = ("block_1_1_relu", "block_2_3_relu", "block_3_3_relu")
     return defect_nets.supervised(
-        partial(network, share), epochs=epochs, steps=steps, batch=8, learning_rate=1e-3
+        partial(network, share),
+        epochs=epochs,
+        steps=steps,
+        batch=8,
+        learning_rate=1e-3,
+        layers=layers,
     )
 
 
