@@ -29,7 +29,7 @@ def network() -> Any:
 
 
 _HOW = {
-    "epochs": 8,
+    "epochs": 10,
     "steps": 80,
     "batch": 16,
     "learning_rate": 3e-4,
