@@ -32,6 +32,7 @@ _VALIDATED = 160  # pictures, at most
 _CALIBRATED = 200
 _ENTROPY = 0.05
 _CHECKED = 8  # squares
+_SETTLES = 0.6  # of the epochs: averaged weights of a falling rate are hardly ever worse later
 _AVERAGED = 0.97  # of the weights of earlier steps, in what an epoch ends with
 
 
@@ -211,6 +212,7 @@ def _stage(network: Callable[[], Any], *, layers: Sequence[str], **how: Any) -> 
         by_batch=True,
         validate=validate,
         optimizer=_optimizer,
+        settles=_SETTLES,
         explain=partial(_explained, layers=layers),
         **how,
     )

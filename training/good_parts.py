@@ -130,8 +130,10 @@ def _levels(features: Sequence[Floats], learned: Mapping[str, Array]) -> dict[st
         at = (slice(row * down, (row + 1) * down), slice(column * across, (column + 1) * across))
         here = np.concatenate([heat[at].ravel() for heat in heats])
         middle[row, column], far = np.quantile(here, (0.5, _FAR))
-        spread[row, column] = max(far - middle[row, column], _LEAST_SPREAD)
-    return {MIDDLE: middle, SPREAD: spread}
+        spread[row, column] = far - middle[row, column]
+    # few parts do not show all that a quiet place may look like
+    least = max(float(np.median(spread)), _LEAST_SPREAD)
+    return {MIDDLE: middle, SPREAD: np.maximum(spread, least)}
 
 
 @dataclass(frozen=True, eq=False)

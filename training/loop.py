@@ -59,8 +59,8 @@ def fit(
         progress: told epoch (from 1), loss and validation loss.
 
     Returns:
-        the Keras model, without its head, with the weights of the lowest validation loss, and
-        `loss` and `val_loss` of each epoch.
+        the Keras model, without its head, with the weights of the lowest validation loss once it
+        has settled, and `loss` and `val_loss` of each epoch.
 
     Raises:
         DataError: there is nothing to learn from, or the checkpoint belongs to another model.
@@ -86,7 +86,8 @@ def fit(
             # a running mean over the epoch
             loss = model.train_on_batch(*(recipe.augment(*some, rng) if recipe.by_batch else some))
         val_loss = _validation_loss(recipe, kept, model, validation)
-        if val_loss < min(state.history["val_loss"], default=np.inf):
+        settled = state.history["val_loss"][int(recipe.settles * epochs) :]
+        if state.epoch >= int(recipe.settles * epochs) and val_loss < min(settled, default=np.inf):
             state.best = [np.array(weight) for weight in model.get_weights()]
         state.history["loss"].append(float(loss))
         state.history["val_loss"].append(val_loss)

@@ -61,7 +61,8 @@ def write(
             "curves",
             "Learning curves",
             f"The validation loss is that of other {recipe.group}s, without augmentation; the "
-            "weights kept are those of its lowest point.",
+            "weights kept are those of its lowest point"
+            f"{_settled(recipe)}.",
             figures=[figures.learning_curves(run.history)],
         ),
     ]
@@ -72,6 +73,11 @@ def write(
         sections += [_attention(stage, models[stage], watched) for stage in models]
         sections += [_mistakes(stage, watched) for stage in models]
     return page.write(folder / REPORT, "report.html", run=run, sections=[*sections, *explained])
+
+
+def _settled(recipe: Recipe) -> str:
+    latest = max((one.settles for one in recipe.stages.values()), default=0.0)
+    return f" after {latest:.0%} of the epochs" if latest else ""
 
 
 def add_parity(folder: Path, fragment: Markup) -> None:

@@ -1,6 +1,7 @@
 """Inspection from a folder of pictures to a bundle that decides, as a person would do it."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -47,11 +48,19 @@ def made(tmp_path_factory):
     base = tmp_path_factory.mktemp("inspection")
     from export.__main__ import main as export
     from training.__main__ import main as train
+    from training.recipes.inspection import memory
+    from training.report import Section
+
+    def explain(model, recordings):
+        return [Section("told", "Told", f"{model.name} of {len(recordings)} items")]
 
     data = line(base / "shown", seed=1)
     run, bundle = base / "run", base / "bundle"
     asked = ["inspection", "--data", str(data), "--method", "padim", "--out", str(run)]
-    assert train("train", asked) == 0
+    stages = {"look": replace(memory.METHODS["padim"]["look"], explain=explain)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(memory.METHODS, "padim", stages)
+        assert train("train", asked) == 0
     assert export("export", [str(run), "--out", str(bundle)]) == 0
     return base
 
@@ -61,6 +70,11 @@ def test_the_report_shows_decision_and_pictures(made):
     for section in ("decision", "missed", "rejected", "found"):
         assert f'id="{section}"' in html
     assert 'src="http' not in html
+
+
+def test_the_report_shows_what_a_stage_explains(made):
+    report = (made / "run" / "report.html").read_text()
+    assert "features of 2 items" in report
 
 
 def test_pictures_never_seen_are_decided(made, capsys):

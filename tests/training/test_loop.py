@@ -68,6 +68,19 @@ def test_the_best_epoch_is_kept():
     assert kept == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
+def test_before_a_stage_has_settled_no_epoch_is_the_best():
+    said = iter([0.1, 0.2, 0.9, 0.8, 0.7, 0.75])
+    weights = []
+
+    def validate(model, _examples):
+        weights.append(model.get_weights())
+        return next(said)
+
+    model, _ = fit(replace(STAGE, validate=validate, settles=0.5))
+    for kept, fifth in zip(model.get_weights(), weights[4], strict=True):
+        np.testing.assert_array_equal(kept, fifth)
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     from training.datasets import DataError
 

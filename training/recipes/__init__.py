@@ -54,6 +54,8 @@ class StageRecipe:
         steps: batches of an epoch, instead of as many as there are rows for.
         learn: seen recordings of training -> arrays that travel with the model, by which what it
             gives is judged; of a model that nothing of is fitted, `epochs` is 0.
+        settles: share of the epochs before the best is looked for: with few examples kept apart
+            chance favours an early one.
         explain: the trained Keras model, recordings kept for validation -> sections of the report
             on what it looks at.
     """
@@ -74,6 +76,7 @@ class StageRecipe:
     rows: Callable[[Any, Examples, np.random.Generator], Array] | None = None
     steps: int | None = None
     learn: Callable[[Sequence[Seen]], dict[str, Array]] | None = None
+    settles: float = 0.0
     explain: Callable[[Any, Sequence[Recording]], list[Section]] | None = None
 
 
