@@ -125,12 +125,13 @@ def _levels(features: Sequence[Floats], learned: Mapping[str, Array]) -> dict[st
     """
     heats = [defects.heat(x, learned) for x in features]
     down, across = (int(length) for length in learned[BLOCK])
-    middle, spread = (np.ones(learned[MEAN].shape[:2], np.float32) for _ in range(2))
+    middle, spread = (np.zeros(learned[MEAN].shape[:2], np.float32) for _ in range(2))
     for row, column in np.ndindex(middle.shape):
         at = (slice(row * down, (row + 1) * down), slice(column * across, (column + 1) * across))
         here = np.concatenate([heat[at].ravel() for heat in heats])
-        middle[row, column], far = np.quantile(here, (0.5, _FAR))
-        spread[row, column] = far - middle[row, column]
+        if here.size:  # of upright and lying pictures none may reach the far corner
+            middle[row, column], far = np.quantile(here, (0.5, _FAR))
+            spread[row, column] = far - middle[row, column]
     # few parts do not show all that a quiet place may look like
     least = max(float(np.median(spread)), _LEAST_SPREAD)
     return {MIDDLE: middle, SPREAD: np.maximum(spread, least)}

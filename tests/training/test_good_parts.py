@@ -65,3 +65,11 @@ def test_a_single_part_is_enough_for_something():
     assert np.isfinite(
         defects.heat(features(1, np.ones((9, 9, 1))[:ROWS, :COLUMNS])[0], learned)
     ).all()
+
+
+def test_upright_and_lying_pictures_may_be_mixed():
+    shapes = [(4, 12), (12, 4)] * 10
+    rng = np.random.default_rng(0)
+    learned = fitted([rng.normal(size=(*shape, D)).astype(np.float32) for shape in shapes])
+    heat = defects.heat(rng.normal(size=(12, 12, D)).astype(np.float32), learned)
+    assert np.isfinite(heat).all()
