@@ -30,11 +30,11 @@ from training.weights import efficientnet_lite0
 _AXES = {3: 8, 5: 12, 11: 44}
 _PICTURES = 100  # that they are found from
 _SHRINK = 0.05  # towards the covariance of all places: a hundred parts say little of 64 axes
-_MOST_GAUSSIANS = 3000  # 25 MB; of a larger picture a square of places shares one
+_MOST_GAUSSIANS = 3000  # 25 MB; of a larger picture at least a square of places shares one
 _MOST_BANK = 4000
 _BANK_SHARE = 0.01
 _FAR = 0.99  # of the places of good parts are no farther away than 1, the middle ones 0
-_LEAST_SPREAD = 0.05
+_LEAST_SPREAD = 0.05  # of distances: of parts that are all the same it would be none
 _CLIPPED = 6.0  # standard deviations: what lies beyond is far away in any case
 
 

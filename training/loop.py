@@ -74,6 +74,7 @@ def fit(
     kept, model = _compiled(recipe, input_shape, training, seed=seed, steps=steps, epochs=epochs)
     state = _restore(model, checkpoint) if checkpoint and checkpoint.exists() else _State()
     saved_s = time.monotonic()
+    first = int(recipe.settles * epochs)  # epoch that may be the best
     while state.epoch < epochs:
         rng = np.random.default_rng([seed, state.epoch])
         asked = recipe.schedule(targets, state.epoch / epochs) if recipe.schedule else targets
@@ -86,8 +87,8 @@ def fit(
             # a running mean over the epoch
             loss = model.train_on_batch(*(recipe.augment(*some, rng) if recipe.by_batch else some))
         val_loss = _validation_loss(recipe, kept, model, validation)
-        settled = state.history["val_loss"][int(recipe.settles * epochs) :]
-        if state.epoch >= int(recipe.settles * epochs) and val_loss < min(settled, default=np.inf):
+        settled = state.history["val_loss"][first:]
+        if state.epoch >= first and val_loss < min(settled, default=np.inf):
             state.best = [np.array(weight) for weight in model.get_weights()]
         state.history["loss"].append(float(loss))
         state.history["val_loss"].append(val_loss)

@@ -117,18 +117,18 @@ def crops(
         cut = [_crop(one, rng) for one in seen]
         if len({pixels.shape for pixels, _ in cut}) > 1:  # grey ones among coloured ones
             cut = [(_rgb(pixels), mask) for pixels, mask in cut]
-        made = list(cut)
+        shown = list(cut)
         known = [i for i, (_, mask) in enumerate(cut) if mask.any()]
         for i, one in enumerate(seen):
             by_chance = rng.random()
             if one.is_defect or by_chance >= drawn + moved:
                 continue
             if by_chance < drawn:
-                made[i] = drawn_defects.draw(cut[i][0], cut[int(rng.integers(len(cut)))][0], rng)
+                shown[i] = drawn_defects.draw(cut[i][0], cut[int(rng.integers(len(cut)))][0], rng)
             elif known:
-                made[i] = drawn_defects.move(cut[i][0], *cut[int(rng.choice(known))], rng)
-        targets = [_target(one, mask) for one, (_, mask) in zip(seen, made, strict=True)]
-        return np.stack([_rgb(_lit(x, rng)) for x, _ in made]), np.stack(targets)[..., None]
+                shown[i] = drawn_defects.move(cut[i][0], *cut[int(rng.choice(known))], rng)
+        targets = [_target(one, mask) for one, (_, mask) in zip(seen, shown, strict=True)]
+        return np.stack([_rgb(_lit(x, rng)) for x, _ in shown]), np.stack(targets)[..., None]
 
     return made
 
