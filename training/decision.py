@@ -25,7 +25,9 @@ _CANDIDATES = 400
 # Of the good parts, at most: the next defect may be fainter than all that were measured on, and a
 # look at a few good parts is cheap.
 _PASSED = 0.97
-_OF_GOOD = (0.95, 0.99)  # shares of good parts below the thresholds, where no defect is known
+# Shares of good parts below the thresholds, where no defect is known: what differs as one good part
+# in ten does is worth a look, what differs as hardly one in a hundred does is rejected.
+_LOOKED_AT, _REJECTED = 0.1, 0.01
 
 
 def choose(decided: Sequence[Decided], *, items: int) -> OperatingPoint:
@@ -51,7 +53,8 @@ def choose(decided: Sequence[Decided], *, items: int) -> OperatingPoint:
         low, high = _cheapest(good, defects, of[DOUBTFUL])
         low = min(low, _order(good, _PASSED))
     else:
-        low, high = (_order(good, share) for share in _OF_GOOD)
+        low = float(np.nextafter(good[max(int(len(good) * (1 - _LOOKED_AT)) - 1, 0)], np.inf))
+        high = _order(good, 1 - _REJECTED)
     missed, rejected = int((defects < low).sum()), int((good >= high).sum())
     between = float(((everything >= low) & (everything < high)).mean())
     measured = {

@@ -52,14 +52,16 @@ def test_no_more_than_a_fifth_goes_to_a_person_whatever_it_costs():
 
 def test_good_parts_alone_give_quantiles_of_themselves():
     point = decision.choose(decided(np.arange(200.0)), items=10)
-    assert point.clear_threshold == pytest.approx(190.0)
+    assert point.clear_threshold == pytest.approx(179.0)
     assert point.threshold == pytest.approx(198.0)
     assert "recall" not in point.measured
 
 
-def test_few_good_parts_pass_below_the_highest_of_them():
-    point = decision.choose(decided(np.arange(10.0)), items=10)
-    assert point.threshold > 9.0
+def test_of_few_good_parts_none_is_rejected_and_the_highest_are_looked_at():
+    point = decision.choose(decided(np.arange(28.0)), items=4)
+    assert point.threshold > 27.0
+    assert point.clear_threshold == pytest.approx(24.0)
+    assert point.measured["to_a_person"] == pytest.approx(3 / 28)
 
 
 def test_what_people_could_not_decide_goes_to_a_person():
