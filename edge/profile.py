@@ -47,7 +47,8 @@ class ProfileMemory:
         """Reads `path` back where it exists; that of another model is put aside until it is back.
 
         Args:
-            workload: has `learn`; without one there is nothing to wait for.
+            workload: has `learn`; without one there is nothing to wait for, and what is kept is what
+                its follower has seen, unless that is of people.
             model_id: of the bundle in use.
             operating_point: of the bundle in use.
             learn_windows: how many windows to learn from.
@@ -61,7 +62,9 @@ class ProfileMemory:
         self._workload = workload
         self._operating_point = operating_point
         self._model_id = model_id
-        self._path = path if workload.learn else None  # the gallery is the one copy of embeddings
+        # the gallery is the one copy of embeddings, and a follower of faces holds some
+        is_kept = workload.learn is not None or (enrolled is None and bool(given))
+        self._path = path if is_kept else None
         self._enrolled = enrolled
         self._vectors: list[Array] = []
         self._shape: tuple[int, ...] | None = None
@@ -70,11 +73,11 @@ class ProfileMemory:
         self._follow_s = time.monotonic() + _FOLLOWED_S
         if workload.learn is None:
             self._set(dict(given or {}) if enrolled is None else enrolled.arrays, windows=0)
-        elif path is not None:
+        if self._path is not None:
             try:
-                self._find(path)
+                self._find(self._path)
             except OSError as error:  # it cannot be moved; learning goes on in memory
-                log.error("profile %s: %s", path, error.strerror)  # noqa: TRY400
+                log.error("profile %s: %s", self._path, error.strerror)  # noqa: TRY400
 
     @property
     def gathered(self) -> int:
@@ -134,7 +137,9 @@ class ProfileMemory:
     def _known(self) -> dict[str, Array]:
         """What belongs on the disk once the profile is learned."""
         assert self.profile is not None
-        known = {f"learned.{name}": a for name, a in self.profile.learned.items()}
+        known: dict[str, Array] = {}
+        if self._workload.learn is not None:  # what a bundle brought is in the bundle
+            known = {f"learned.{name}": a for name, a in self.profile.learned.items()}
         if self.follower is not None:
             known |= {f"followed.{name}": a for name, a in self.follower.state().items()}
         return known
@@ -148,7 +153,7 @@ class ProfileMemory:
                 header = {
                     "model_id": np.array(self._model_id),
                     "windows": np.array(self.gathered),
-                    "shape": np.array(self._shape),
+                    "shape": np.array(self._shape or (), int),
                 }
                 np.savez(file, allow_pickle=False, **header, **arrays)
                 file.flush()
@@ -187,17 +192,18 @@ class ProfileMemory:
             name = model_id if model_id.isalnum() else "refused"
             _put_aside(path, name, f"learned with model {model_id}, now {self._model_id}")
             return
-        self._shape = shape
+        self._shape = shape or None
         if "vectors" in arrays:
             self._vectors = list(arrays["vectors"])[: self.learn_windows - 1]
-        else:
+            return
+        if self._workload.learn is not None:
             self._set(_part(arrays, "learned."), windows=windows)
-            if self.follower is not None and followed:
-                try:
-                    _refuse_not_finite(followed.values())
-                    self.follower.resume(followed)
-                except (KeyError, ValueError, TypeError) as error:
-                    log.warning("profile %s: what was followed is unreadable (%s)", path, error)
+        if self.follower is not None and followed:
+            try:
+                _refuse_not_finite(followed.values())
+                self.follower.resume(followed)
+            except (KeyError, ValueError, TypeError) as error:
+                log.warning("profile %s: what was followed is unreadable (%s)", path, error)
 
 
 def _part(arrays: dict[str, Array], prefix: str) -> dict[str, Array]:

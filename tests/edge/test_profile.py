@@ -218,6 +218,32 @@ def test_what_was_followed_is_there_after_a_restart(path):
     assert (again.gathered, again.profile.windows) == (3, 3)
 
 
+def test_what_follows_a_bundle_s_own_profile_is_there_after_a_restart(path):
+    """What was learned is in the bundle, and stays there."""
+    workload = replace(toy_workload(learns=False), follow=RunningSum)
+    given = {"centre": np.array([[2.0]])}
+
+    def made(model_id):
+        return ProfileMemory(workload, model_id, POINT, learn_windows=0, path=path, given=given)
+
+    first = made("one")
+    first.follower.total = 4.5
+    first.save()
+    assert made("one").follower.total == 4.5
+    np.testing.assert_allclose(made("one").profile.learned["centre"], given["centre"])
+    assert not any(name.startswith("learned.") for name in np.load(path))
+    assert made("two").follower.total == 0.0, "another bundle learned from others"
+    assert made("one").follower.total == 4.5
+
+
+def test_who_is_followed_is_never_written(path):
+    """Embeddings belong to the gallery, where they can be forgotten."""
+    workload = replace(toy_workload(learns=False), follow=RunningSum)
+    made = ProfileMemory(workload, "one", POINT, learn_windows=0, path=path)
+    made.save()
+    assert not path.exists()
+
+
 def test_what_was_followed_is_saved_from_time_to_time_and_not_with_every_window(path, monkeypatch):
     """An SD card wears out; a power cut may cost what was seen since."""
     monkeypatch.setattr("edge.profile._FOLLOWED_S", 1e6)
