@@ -47,8 +47,8 @@ class ProfileMemory:
         """Reads `path` back where it exists; that of another model is put aside until it is back.
 
         Args:
-            workload: has `learn`; without one there is nothing to wait for, and what is kept is what
-                its follower has seen, unless that is of people.
+            workload: has `learn`; without one there is nothing to wait for, and what is kept is
+                what its follower has seen, unless that is of people.
             model_id: of the bundle in use.
             operating_point: of the bundle in use.
             learn_windows: how many windows to learn from.
