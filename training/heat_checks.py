@@ -125,7 +125,8 @@ def check(model: Any, of: Squares, *, tap: str, seed: int) -> Checked:
 
     rng = np.random.default_rng(seed)
     maps = backend.as_model(model)(of.pixels)[..., 0]
-    copy = keras.models.clone_model(model)
+    # one that was trained would bring its loss along
+    copy = keras.models.clone_model(keras.Model(model.inputs, model.outputs))
     copy.set_weights(model.get_weights())
     cam_of = grad_cam(copy, tap)
     cams = cam_of(of.pixels)
@@ -236,8 +237,9 @@ def curve(model: Any, pixels: Floats, heat: Floats) -> tuple[Floats, Floats]:
     """Deletion and insertion of one square, each (2, steps): share of places, share of the score.
 
     Places are deleted from the hottest to the coldest by what a strongly blurred picture shows
-    there, and inserted into that. The score is a probability, told as a share of what the whole
-    picture has beyond the blurred one, within 0 and 1.
+    there, and inserted into that. The score is the logit, for a probability stays at 1 until most of
+    a defect is gone; told as a share of what the whole picture has beyond the blurred one, within
+    0 and 1.
 
     Args:
         model: Keras model, (n, 256, 256, 3) -> (n, rows, columns, 1) logits.
@@ -254,7 +256,7 @@ def curve(model: Any, pixels: Floats, heat: Floats) -> tuple[Floats, Floats]:
     first = is_first[..., None]
     rows = np.concatenate([np.where(first, blurred, pixels), np.where(first, pixels, blurred)])
     maps = backend.as_model(model)(rows.astype(np.float32))[..., 0]
-    much = 1.0 / (1.0 + np.exp(-np.array([defects.score(one) for one in maps])))
+    much = np.array([defects.score(one) for one in maps])
     whole, none = much[0], much[_STEPS]
     share = np.clip((much - none) / max(whole - none, 1e-6), 0.0, 1.0).reshape(2, -1)
     return np.stack([shares, share[0]]), np.stack([shares, share[1]])
