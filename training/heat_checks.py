@@ -1,4 +1,4 @@
-"""Whether heat maps can be believed: four checks, as figures and pictures of a report.
+"""Whether heat maps can be believed: three checks, as figures and pictures of a report.
 
 - **Where**: the peak lies on the drawn defect (pointing game, `training.inspection_metrics`), and
   how well the map above one threshold covers it (intersection over union).
@@ -7,8 +7,10 @@
 - **Weights made random**, layer after layer from the output on (Adebayo et al., "Sanity Checks for
   Saliency Maps", NeurIPS 2018): a map that stays as it was shows edges of the picture, not what the
   network has learned.
-- **Deletion and insertion** (Petsiuk, Das and Saenko, "RISE", BMVC 2018): without the hottest
-  places the score must fall at once, with them alone it must come back at once.
+
+Deletion and insertion (Petsiuk, Das and Saenko, "RISE", BMVC 2018) say nothing here: a place that
+is blurred, filled in or put back alone is a defect itself to a network that looks for what does not
+belong (measured: the logit rises from 4 to 11, in whatever order).
 """
 
 from __future__ import annotations
@@ -18,11 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from markupsafe import Markup
 
-from contract import defects
 from contract.inspection import REJECT, Part
 from contract.ops import tiles
 from contract.ops.tiles import SIDE
@@ -39,8 +39,6 @@ _THRESHOLDS = 200
 _LOOKED = 8  # layers, of those that turn random
 _SHOWN = 6
 _FEW = 8  # squares, for what asks the network many times of each
-_STEPS = 16  # of deletion and insertion
-_BLUR_PX = 24.0  # standard deviation: a picture so blurred shows no defect, but no hole either
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,16 +64,12 @@ class Checked:
     Attributes:
         figures: `pointing`, `iou` at `iou_threshold`, `aupro` of the maps; of Grad-CAM
             `cam_pointing`, `cam_iou` and `cam_agreement` (mean rank correlation with the map);
-            `randomised` (mean rank correlation left when all layers are random); `deletion` and
-            `insertion` (areas under the curves of the score's share, from 0 to 1), and
-            `deletion_random` (likewise, places deleted in random order); `squares`.
+            `randomised` (mean rank correlation left when all layers are random); `squares`.
         randomised: layer -> rank correlation with the trained network's map, when it and all
             layers after it are random: first of the network's map, then of Grad-CAM.
         squares: that it was found on.
         maps: (n, rows, columns) float32, of the network.
         cams: (n, rows, columns) float32, Grad-CAM.
-        deletion: (2, steps) share deleted and share of the score left.
-        insertion: likewise.
     """
 
     figures: dict[str, float]
@@ -83,8 +77,6 @@ class Checked:
     squares: Squares
     maps: Floats
     cams: Floats
-    deletion: Floats
-    insertion: Floats
 
 
 def squares(of: Sequence[Item], *, most: int) -> Squares:
@@ -131,10 +123,6 @@ def check(model: Any, of: Squares, *, tap: str, seed: int) -> Checked:
     cam_of = grad_cam(copy, tap)
     cams = cam_of(of.pixels)
     randomised = _randomised(copy, cam_of, of.pixels[:_FEW], (maps[:_FEW], cams[:_FEW]), rng)
-    curves = [curve(model, x, heat) for x, heat in zip(of.pixels[:_FEW], maps, strict=False)]
-    noise = rng.random((len(curves), *maps.shape[1:]), np.float32)
-    by_chance = [curve(model, x, heat)[0] for x, heat in zip(of.pixels, noise, strict=False)]
-    deletion, insertion = (np.mean([one[k] for one in curves], axis=0) for k in (0, 1))
     threshold, iou = best_iou(maps, of.masks)
     last = list(randomised.values())[-1]
     figures = {
@@ -147,11 +135,8 @@ def check(model: Any, of: Squares, *, tap: str, seed: int) -> Checked:
         "cam_agreement": float(np.mean([agreement(a, b) for a, b in zip(maps, cams, strict=True)])),
         "randomised": last[0],
         "cam_randomised": last[1],
-        "deletion": _area(deletion),
-        "deletion_random": _area(np.mean(by_chance, axis=0)),
-        "insertion": _area(insertion),
     }
-    return Checked(figures, randomised, of, maps, cams, deletion, insertion)
+    return Checked(figures, randomised, of, maps, cams)
 
 
 def grad_cam(model: Any, tap: str) -> Callable[[Floats], Floats]:
@@ -233,39 +218,6 @@ def agreement(one: Floats, other: Floats) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
-def curve(model: Any, pixels: Floats, heat: Floats) -> tuple[Floats, Floats]:
-    """Deletion and insertion of one square, each (2, steps): share of places, share of the score.
-
-    Places are deleted from the hottest to the coldest by what a strongly blurred picture shows
-    there, and inserted into that. The score is the logit, for a probability stays at 1 until most of
-    a defect is gone; told as a share of what the whole picture has beyond the blurred one, within
-    0 and 1.
-
-    Args:
-        model: Keras model, (n, 256, 256, 3) -> (n, rows, columns, 1) logits.
-        pixels: (256, 256, 3) float32.
-        heat: (rows, columns) float32.
-    """
-    blurred = cv2.GaussianBlur(pixels, (0, 0), _BLUR_PX)
-    large = inspection_metrics.enlarged(heat, *pixels.shape[:2])
-    rank = np.empty(large.size)
-    rank[np.argsort(-large.ravel(), kind="stable")] = np.arange(large.size) / large.size
-    # most happens at the start: a defect is a small share of a square
-    shares = np.linspace(0.0, 1.0, _STEPS) ** 2
-    is_first = rank.reshape(large.shape) < shares[:, None, None]
-    first = is_first[..., None]
-    rows = np.concatenate([np.where(first, blurred, pixels), np.where(first, pixels, blurred)])
-    maps = backend.as_model(model)(rows.astype(np.float32))[..., 0]
-    much = np.array([defects.score(one) for one in maps])
-    whole, none = much[0], much[_STEPS]
-    share = np.clip((much - none) / max(whole - none, 1e-6), 0.0, 1.0).reshape(2, -1)
-    return np.stack([shares, share[0]]), np.stack([shares, share[1]])
-
-
-def _area(of: Floats) -> float:
-    return float(np.trapezoid(of[1], of[0]))
-
-
 def _randomised(
     model: Any,
     cam_of: Callable[[Floats], Floats],
@@ -310,37 +262,27 @@ def section(found: Checked) -> Section:
             "rank correlation left, all weights random",
             f"{of['randomised']:.2f}; Grad-CAM {of['cam_randomised']:.2f}",
         ),
-        (
-            "score left while places are deleted",
-            f"{of['deletion']:.2f} from the hottest on, {of['deletion_random']:.2f} at random",
-        ),
-        ("score back while places are inserted", f"{of['insertion']:.2f} from the hottest on"),
     ]
     return Section(
         "believed",
         "Whether the heat maps can be believed",
         f"{of['squares']:.0f} squares with drawn defects. A map that explains the network points "
-        "at the defect, agrees with Grad-CAM, and is lost when the weights turn random; without "
-        "the hottest places the score falls at once.",
+        "at the defect, agrees with Grad-CAM, and is lost when the weights turn random.",
         rows=rows,
-        figures=[_curves(found), _sheet(found)],
+        figures=[_correlations(found), _sheet(found)],
     )
 
 
-def _curves(found: Checked) -> Markup:
-    with drawing(1, 2, height=2.6) as (_, axes, made):
-        left, right = axes[0]
-        left.plot(*found.deletion, color=RED, label="deleted")
-        left.plot(*found.insertion, color=BLUE, label="inserted")
-        left.set(xlabel="share of places, hottest first", ylabel="share of the score")
-        left.legend()
+def _correlations(found: Checked) -> Markup:
+    with drawing(1, 1, height=2.6) as (_, axes, made):
+        axis = axes[0, 0]
         for k, (name, colour) in enumerate((("map", BLUE), ("Grad-CAM", ORANGE))):
             kept = [both[k] for both in found.randomised.values()]
-            right.plot(range(len(kept)), kept, "o-", color=colour, label=name)
-        right.set_xticks(range(len(found.randomised)), found.randomised, rotation=30, fontsize=6)
-        right.set(ylabel="rank correlation", ylim=(-0.05, 1.05))
-        right.set_title("random from the output to this layer")
-        right.legend()
+            axis.plot(range(len(kept)), kept, "o-", color=colour, label=name)
+        axis.set_xticks(range(len(found.randomised)), found.randomised, fontsize=7)
+        axis.set(ylabel="rank correlation", ylim=(-0.05, 1.05))
+        axis.set_title("random from the output to this layer")
+        axis.legend()
     return made[0]
 
 

@@ -97,11 +97,8 @@ def test_all_checks_of_a_map_that_is_right_and_of_one_that_is_not():
 
     of = found.figures
     assert of["pointing"] == of["cam_pointing"] == 1.0
-    assert of["deletion"] < 0.2 < of["deletion_random"]
-    assert of["insertion"] > 0.8
     assert of["squares"] == 3
     assert next(iter(found.randomised)) == "defect"
-    assert found.deletion.shape == (2, 16)
     section = heat_checks.section(found)
     assert section.figures
     assert ("peak on the drawn defect", "100.0%; Grad-CAM 100.0%") in section.rows
