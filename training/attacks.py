@@ -1,8 +1,9 @@
 """`python -m training.attacks`: are attacks on a classifier of parts noticed?
 
 A small classifier is trained on crops of parts, its crops are attacked in five ways, and two
-detections are asked which crops were: the entropy of response maps and feature squeezing. How the
-entropy is read is chosen on validation crops; the figures are of test crops, of other items.
+detections are asked which crops were: the entropy of response maps and feature squeezing, and then
+both together with what else an attack leaves behind. How the entropy is read and all traces are
+weighed is chosen on validation crops; the figures are of test crops, of other items.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from typing import Any
 import numpy as np
 
 from contract.spec import Floats
-from training import attacks_crops, attacks_detect, attacks_net, attacks_page, attacks_run, backend
+from training import (
+    attacks_crops,
+    attacks_detect,
+    attacks_joint,
+    attacks_net,
+    attacks_page,
+    attacks_run,
+    backend,
+)
 from training.attacks_crops import Crops
 from training.attacks_detect import Rates, Reading, Way
 from training.attacks_run import ATTACKS, SLOW, Attacked
@@ -46,6 +55,7 @@ class Found:
         attacked: what became of it.
         entropy: rates of the entropy; None where no attack succeeded.
         squeezing: rates of feature squeezing, likewise.
+        joint: rates of all traces together, likewise.
         scores: (n,) entropies of the attacked crops, bits.
     """
 
@@ -53,6 +63,7 @@ class Found:
     attacked: Attacked
     entropy: Rates | None
     squeezing: Rates | None
+    joint: Rates | None
     scores: Floats
 
 
@@ -99,11 +110,10 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return fail("attacks", "interrupted; fix: run it again")
     for one in found.found:
-        caught = (
-            "-" if one.entropy is None else f"AUC {one.entropy.auc:.3f}, {_caught(one.entropy)}"
-        )
+        told = {"entropy": one.entropy, "all traces": one.joint}
+        caught = "; ".join(f"{name} {_caught(of)}" for name, of in told.items() if of)
         tried = f"{one.attacked.success:.0%} of {one.attacked.tried}"
-        say(f"{one.name:<14} succeeds on {tried}; {caught}")
+        say(f"{one.name:<14} succeeds on {tried}; {caught or '-'}")
     if asked.json:
         print_json(as_json(found) | {"seconds": round(time.monotonic() - start, 1)})
     return 0
@@ -122,10 +132,13 @@ def study(
         slow: attacked by each of the attacks that ask the network thousands of times.
     """
     validation, test = (attacks_run.right(model, splits[name]) for name in ("validation", "test"))
-    reading = choose(model, validation, crops)
+    attacked = _attacked(model, validation, crops)
+    reading = choose(model, _some(validation, _CLEAN), attacked)
+    joint = attacks_joint.learn(model, validation.pixels, attacked)
     clean = attacks_detect.entropies(model, test.pixels, reading.way)
     usual = reading.unusual(clean, test.is_defect)
     squeezed = attacks_detect.squeezed(model, test.pixels)
+    plain = joint.unusual(attacks_joint.traces(model, test.pixels), test.is_defect)
     found = []
     for name in names:
         some = _some(test, slow if name in SLOW else crops)
@@ -138,32 +151,44 @@ def study(
     measured = []
     for name, one in found:
         if not len(one.pixels):
-            measured.append(Found(name, one, None, None, np.zeros(0, np.float32)))
+            measured.append(Found(name, one, None, None, None, np.zeros(0, np.float32)))
             continue
         scores = attacks_detect.entropies(model, one.pixels, reading.way)
         classes = attacks_net.classes(model, one.pixels)
         entropy = attacks_detect.rates(usual, reading.unusual(scores, classes))
         moved = attacks_detect.squeezed(model, one.pixels)
         squeezing = attacks_detect.rates(squeezed, moved)
-        measured.append(Found(name, one, entropy, squeezing, scores))
+        odd = joint.unusual(attacks_joint.traces(model, one.pixels), classes)
+        together = attacks_detect.rates(plain, odd)
+        measured.append(Found(name, one, entropy, squeezing, together, scores))
     accuracy = len(test) / len(splits["test"])
     shifts = _shifts(model, test.pixels, usual, reading)
     return Study(accuracy, reading, test, clean, tuple(measured), shifts)
 
 
-def choose(model: Any, validation: Crops, crops: int) -> Reading:
-    """The reading whose worst area under the curve is best on attacked validation crops.
+def _attacked(model: Any, validation: Crops, crops: int) -> list[Floats]:
+    """Validation crops on which each of the attacks learned from succeeded.
 
     Raises:
-        DataError: no attack succeeds.
+        DataError: none does.
     """
     some = _some(validation, crops)
     attacked = [attacks_run.attack(name, model, some).pixels for name in _LEARNED_FROM]
     attacked = [one for one in attacked if len(one)]
     if not attacked:
         raise DataError("no attack on validation crops succeeds; fix: --crops, more of them")
+    return attacked
+
+
+def choose(model: Any, clean: Crops, attacked: Sequence[Floats]) -> Reading:
+    """The reading whose worst area under the curve is best on attacked validation crops.
+
+    Args:
+        model: of `attacks_net.network`.
+        clean: validation crops that it takes for what they are.
+        attacked: (n, side, side, 3) of each attack.
+    """
     taken = [attacks_net.classes(model, one) for one in attacked]
-    clean = _some(validation, _CLEAN)
     best: tuple[float, Reading] | None = None
     for way, maps, of_attacks in _read(model, clean.pixels, attacked):
         usual = attacks_detect.local_entropy(attacks_detect.gray(maps, way.gray))
@@ -216,6 +241,7 @@ def as_json(found: Study) -> dict[str, Any]:
                 "seconds_each": one.attacked.seconds_each,
                 "entropy": None if one.entropy is None else one.entropy.as_json(),
                 "squeezing": None if one.squeezing is None else one.squeezing.as_json(),
+                "joint": None if one.joint is None else one.joint.as_json(),
             }
             for one in found.found
         },
@@ -279,8 +305,7 @@ def _names(asked: str) -> list[str]:
 
 
 def _caught(rates: Rates) -> str:
-    each = zip(rates.caught, attacks_detect.FALSE_ALARMS, strict=True)
-    return "caught " + ", ".join(f"{caught:.0%} at {rate:.0%}" for caught, rate in each)
+    return f"AUC {rates.auc:.3f}, {rates.caught[0]:.0%} at {attacks_detect.FALSE_ALARMS[0]:.0%}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "attack", "tried", "succeeds", "largest change", "entropy: AUC", "at 1 %", "at 5 %", "at 10 %",
-    "squeezing: AUC", "at 1 %",
+    "squeezing: AUC", "at 1 %", "all traces: AUC", "at 1 %",
 )  # fmt: skip
 _SHOWN = 3  # crops
 
@@ -44,7 +44,8 @@ def write(file: Path, found: Study, model: Any, *, dataset: str, command: str) -
         shape=f"classifier right on {found.accuracy:.1%}; {len(found.clean)} clean crops",
         rule=f"An attack is noticed by {good} entropy than clean crops taken for good have, by "
         f"{defect} than those taken for defective, of the response map of {way.last} ({way.start}, "
-        f"gray levels by {way.gray}): chosen on validation crops. Caught at 1, 5 and 10 % false "
+        f"gray levels by {way.gray}): chosen on validation crops, and so is how all traces are "
+        "weighed. Caught at 1, 5 and 10 % false "
         "alarms, of attacks that succeeded only, their pictures rounded to 8 bits.",
         columns=COLUMNS,
         rows=[cells(one) for one in found.found],
@@ -58,7 +59,7 @@ def write(file: Path, found: Study, model: Any, *, dataset: str, command: str) -
 def cells(one: Found) -> list[str]:
     """A row of the table, in the order of `COLUMNS`."""
     known = [one.name, str(one.attacked.tried), f"{one.attacked.success:.0%}"]
-    if one.entropy is None or one.squeezing is None:
+    if one.entropy is None or one.squeezing is None or one.joint is None:
         return known + ["-"] * (len(COLUMNS) - len(known))
     return [
         *known,
@@ -67,6 +68,8 @@ def cells(one: Found) -> list[str]:
         *(f"{caught:.1%}" for caught in one.entropy.caught),
         f"{one.squeezing.auc:.3f}",
         f"{one.squeezing.caught[0]:.1%}",
+        f"{one.joint.auc:.3f}",
+        f"{one.joint.caught[0]:.1%}",
     ]
 
 
