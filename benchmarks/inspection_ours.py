@@ -59,10 +59,9 @@ def in_threads(engine: str, path: Path, model: ModelFile, threads: int) -> Engin
         return tflite.TfliteEngine(interpreter, model)
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        file, onnx.options(threads=threads), providers=["CPUExecutionProvider"]
+    )
     return onnx.OnnxEngine(session, model)
 
 
