@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 export UV_PYTHON_DOWNLOADS := never
+# dozens of processes import TensorFlow, which takes 18 s where nothing compiled is kept, and then 6
+unexport PYTHONDONTWRITEBYTECODE
 UV := $(shell command -v uv || echo .uv/bin/uv)
 BIN := .venv/bin
 ROLES := edge edge-onnx edge-camera edge-audio edge-gpio collector training attacks export host

@@ -66,7 +66,46 @@ def convert(model: Any, calibration: Floats, file: Path) -> None:
         )
     made = onnx.load(file)
     made.ir_version = min(made.ir_version, _IR_VERSION)
+    _each_its_own_weights(made.graph)
     onnx.save(made, file)
+
+
+def _each_its_own_weights(graph: Any) -> None:
+    """Layers that are used twice get their weights twice.
+
+    Without that ONNX Runtime does not load them on x86 without VNNI, where it turns int8 weights
+    into uint8 (see `edge.engines.onnx.options`) and refuses to do it twice to one tensor.
+
+    Args:
+        graph: of a quantized model, is changed.
+    """
+    import onnx
+
+    tensors = {one.name: one for one in graph.initializer}
+    made_float = {
+        one.output[0]: one
+        for one in graph.node
+        if one.op_type == "DequantizeLinear" and one.input[0] in tensors
+    }
+    used = set()
+    for node in list(graph.node):
+        for place, name in enumerate(node.input):
+            if name not in made_float:
+                continue
+            own = onnx.NodeProto()
+            own.CopyFrom(made_float[name])
+            for which, needed in enumerate(own.input):
+                if needed in used:
+                    copied = onnx.TensorProto()
+                    copied.CopyFrom(tensors[needed])
+                    copied.name = own.input[which] = f"{needed}.of.{node.name}"
+                    graph.initializer.append(copied)
+                used.add(needed)
+            own.name, own.output[0] = f"{own.name}.of.{node.name}", f"{name}.of.{node.name}"
+            graph.node.insert(0, own)
+            node.input[place] = own.output[0]
+    for one in made_float.values():
+        graph.node.remove(one)
 
 
 def check(file: Path, *, weights: int) -> tuple[Tensor, Tensor]:

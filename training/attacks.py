@@ -11,9 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from training import (
     backend,
 )
 from training.attacks_crops import Crops
-from training.attacks_detect import Rates, Reading, Way
+from training.attacks_detect import Rates, Reading
 from training.attacks_run import ATTACKS, SLOW, Attacked
 from training.console import fail, print_json, say
 from training.datasets import DataError, inspect_parts
@@ -189,13 +188,14 @@ def choose(model: Any, clean: Crops, attacked: Sequence[Floats]) -> Reading:
         attacked: (n, side, side, 3) of each attack.
     """
     taken = [attacks_net.classes(model, one) for one in attacked]
+    classes = np.concatenate(taken)
+    of_clean = attacks_detect.by_way(model, clean.pixels)
+    of_attacks = [attacks_detect.by_way(model, one) for one in attacked]
     best: tuple[float, Reading] | None = None
-    for way, maps, of_attacks in _read(model, clean.pixels, attacked):
-        usual = attacks_detect.local_entropy(attacks_detect.gray(maps, way.gray))
-        scores = [
-            attacks_detect.local_entropy(attacks_detect.gray(x, way.gray)) for x in of_attacks
-        ]
-        every, classes = np.concatenate(scores), np.concatenate(taken)
+    for column, way in enumerate(attacks_detect.tried(model)):
+        usual = of_clean[:, column]
+        scores = [one[:, column] for one in of_attacks]
+        every = np.concatenate(scores)
         good, defect = (
             attacks_detect.calm(usual[clean.is_defect == label], every[classes == label])
             for label in (0, 1)
@@ -210,19 +210,6 @@ def choose(model: Any, clean: Crops, attacked: Sequence[Floats]) -> Reading:
             best = (worst, reading)
     assert best is not None
     return best[1]
-
-
-def _read(
-    model: Any, clean: Floats, attacked: Sequence[Floats]
-) -> Iterator[tuple[Way, Floats, list[Floats]]]:
-    """Every way with the response maps of clean crops and of those of each attack."""
-    ways = groupby(attacks_detect.tried(model), key=lambda way: (way.last, way.start))
-    for (last, start), alike in ways:
-        maps, *of_attacks = (
-            attacks_detect.responses(model, some, last, start) for some in (clean, *attacked)
-        )
-        for way in alike:
-            yield way, maps, of_attacks
 
 
 def as_json(found: Study) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 import cv2
@@ -60,11 +62,17 @@ def responses(model: Any, pixels: Floats, last: str, start: str) -> Floats:
         last: see `Way`.
         start: likewise.
     """
+    return backend.as_model(_tracing(model, last, start))(pixels)
+
+
+@cache
+def _tracing(model: Any, last: str, start: str) -> Any:
+    """Made once: Keras compiles each model anew."""
     import keras
 
-    given = keras.Input(pixels.shape[1:])
+    given = keras.Input(model.input_shape[1:])
     traced = attacks_net.response(model, given, last=last, start=start)
-    return backend.as_model(keras.Model(given, keras.ops.mean(traced, axis=-1)))(pixels)
+    return keras.Model(given, keras.ops.mean(traced, axis=-1))
 
 
 def entropies(model: Any, pixels: Floats, way: Way) -> Floats:
@@ -76,6 +84,15 @@ def entropies(model: Any, pixels: Floats, way: Way) -> Floats:
         way: how.
     """
     return local_entropy(gray(responses(model, pixels, way.last, way.start), way.gray))
+
+
+def by_way(model: Any, pixels: Floats) -> Floats:
+    """(n, ways) the same by each of `tried`."""
+    found = []
+    for (last, start), alike in groupby(tried(model), key=lambda way: (way.last, way.start)):
+        maps = responses(model, pixels, last, start)
+        found += [local_entropy(gray(maps, way.gray)) for way in alike]
+    return np.stack(found, axis=1)
 
 
 @dataclass(frozen=True)

@@ -34,15 +34,14 @@ def traces(model: Any, pixels: Floats) -> Floats:
     logits = backend.as_model(model)(pixels)
     levels = np.round(pixels.mean(axis=-1)).astype(np.uint8)
     apart = [np.abs(one - cv2.medianBlur(one.astype(np.uint8), 3)).mean() for one in pixels]
-    return np.stack(
+    return np.column_stack(
         [
-            *(attacks_detect.entropies(model, pixels, way) for way in attacks_detect.tried(model)),
+            attacks_detect.by_way(model, pixels),
             logits[:, 1] - logits[:, 0],
             attacks_detect.local_entropy(levels),
             attacks_detect.squeezed(model, pixels),
             np.array(apart),
-        ],
-        axis=1,
+        ]
     )
 
 

@@ -21,6 +21,11 @@ KEYS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _few_surrogates(monkeypatch):
+    monkeypatch.setattr(protocols, "SURROGATE_HOURS", 20.0)  # 2,000 take two minutes
+
+
 @pytest.fixture
 def unseen(tmp_path):
     """Two lives in the layout of pronostia: one that ends in a roar, one that never changes."""
@@ -117,8 +122,7 @@ def test_the_shipped_bundle_is_found_from_anywhere(unseen, tmp_path, monkeypatch
     assert json.loads(capfd.readouterr().out)["bundle"].endswith("bundles/machine_condition")
 
 
-def test_what_other_thresholds_give_is_drawn(exported, unseen, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(protocols, "SURROGATE_HOURS", 20.0)
+def test_what_other_thresholds_give_is_drawn(exported, unseen, tmp_path, capsys):
     page = tmp_path / "trade.html"
     arguments = ["machine_condition", "--data", str(unseen), "--bundle", str(exported.bundle)]
     assert main("evaluate", [*arguments, "--out", str(page), "--json"]) == 0

@@ -18,7 +18,7 @@ from training.metrics import replay as policy_says
 from training.watch import judge
 
 SHIPPED = Path(__file__).resolve().parents[2] / "bundles" / "machine_condition"
-LIVES, WINDOWS = 20, 240
+LIVES, WINDOWS = 12, 240
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The main job as a stranger runs it: embedded broker, no root; of machines without any data."""
+"""The main job as a stranger runs it, no root: with the data and the broker that are there."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from host.phases import DemoError
 def demo(*options: str) -> subprocess.CompletedProcess[str]:
     """Run to its end by itself."""
     return subprocess.run(
-        [sys.executable, "-m", "vedette", "demo", *options, "--once", "--json", "--embedded"],
+        [sys.executable, "-m", "vedette", "demo", *options, "--once", "--json"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 
@@ -27,15 +27,16 @@ def demo(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.training
 @pytest.mark.slow
 def test_the_demo_loses_nothing_and_alarms_after_the_onset(tmp_path: Path):
-    """Train, export, deploy, watch a simulated machine fail, see the alert stored."""
-    done = demo("--simulate", "--dir", str(tmp_path / "demo"))
+    """Train, export, deploy, watch a machine fail, see the alert stored."""
+    done = demo("--dir", str(tmp_path / "demo"))
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)
-    assert summary["windows"] == 240
+    assert summary["windows"] > 100
     assert summary["lost"] == 0
     assert summary["duplicates"] == 0
     assert summary["alerts_raised"] == summary["alerts_stored"] >= 1
-    assert summary["onset_fraction_of_life"] <= summary["first_alert_fraction_of_life"] < 1.0
+    begins = summary["onset_fraction_of_life"] or 0.0  # known of a simulated machine alone
+    assert begins <= summary["first_alert_fraction_of_life"] < 1.0
     assert summary["latency_ms"]["p50"] <= summary["latency_ms"]["p99"]
     assert 0 < summary["model"]["int8_bytes"] < summary["model"]["float_bytes"]
     assert {"float", "tflite", "onnx"} <= set(summary["model"]["parity"])
@@ -50,7 +51,7 @@ def test_the_demo_of_faces_names_the_enrolled_and_nobody_else(tmp_path: Path):
         people.choose(5)
     except DemoError as error:
         pytest.skip(str(error))
-    done = demo("faces", "--dir", str(tmp_path))
+    done = demo("faces", "--dir", str(tmp_path), "--embedded")
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)
     assert len(summary["visits"]) == 5

@@ -150,7 +150,7 @@ def test_both_engines_say_what_the_float_model_does(method, fit, items, tmp_path
     from export import onnx, tflite
 
     stage, model, _ = fit(method)
-    calibration = stage.calibration(items)[::2]
+    calibration = stage.calibration(items)[::4]
     weights = sum(w.size for w in model.get_weights() if w.ndim >= 2)
     expected = np.asarray(model.predict(calibration, verbose=0))
     for name, module in (("tflite", tflite), ("onnx", onnx)):
