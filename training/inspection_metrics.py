@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.watch import Watched
 
 _FALSE_REJECTS = 0.05  # that a line may bear
+_NEAR = 2 / 255  # of what scores span: two steps of int8
 _AUPRO_UP_TO = 0.3  # false positive rate, as Bergmann et al. have it
 _NEAR_PX = 8  # a peak so far from the drawn defect still points at it: masks are drawn by hand
 
@@ -78,9 +79,10 @@ def figures(every: Sequence[Decided]) -> dict[str, float]:
     """All metrics of pictures, doubtful ones left out unless a metric says otherwise.
 
     Returns:
-        `auroc`, `ap` and `recall_at_5` (defects found where 5 % of good parts are rejected) of the
-        scores; of the decisions `recall` (defects not passed), `false_reject_rate` (good parts
-        rejected), `decided_share` (of all pictures, doubtful ones too, not sent to a person),
+        `auroc`, `ap`, `recall_at_5` (defects found where 5 % of good parts are rejected) and
+        `too_close` (pairs of a defect and a good part that int8 ranks by chance) of the scores; of
+        the decisions `recall` (defects not passed), `false_reject_rate` (good parts rejected),
+        `decided_share` (of all pictures, doubtful ones too, not sent to a person),
         `error_on_decided` (defects passed and good parts rejected), `miss_bound` (95 % upper bound
         of the share of defects that would be passed, exact); where defects are drawn `aupro` and
         `pointing` (the heat map's peak lies on one); `files`, `good`, `defects`.
@@ -109,6 +111,7 @@ def figures(every: Sequence[Decided]) -> dict[str, float]:
             "auroc": auroc(is_defect, scores),
             "ap": average_precision(is_defect, scores),
             "recall_at_5": recall_at(is_defect, scores, _FALSE_REJECTS),
+            "too_close": too_close(is_defect, scores),
         }
     return found | _places(every)
 
@@ -119,6 +122,20 @@ def auroc(is_defect: Array, scores: Array) -> float:
     below = np.searchsorted(good, scores[is_defect], "left")
     equal = np.searchsorted(good, scores[is_defect], "right") - below
     return float(np.mean(below + equal / 2) / len(good))
+
+
+def too_close(is_defect: Array, scores: Array) -> float:
+    """Share of the pairs of a defect and a good part that lie within two steps of int8.
+
+    Steps of an int8 that spans the scores but for the lowest tenth of the good parts and the
+    highest of the defects. That of the heat map spans more, so which of the two is ranked higher is
+    chance, and was before: between such scores a network has not decided.
+    """
+    good, of_defects = np.sort(scores[~is_defect]), scores[is_defect]
+    near = _NEAR * max(float(np.quantile(of_defects, 0.9) - np.quantile(good, 0.1)), 0.0)
+    above = np.searchsorted(good, of_defects + near, "right")
+    below = np.searchsorted(good, of_defects - near, "left")
+    return float(np.mean(above - below) / len(good))
 
 
 def average_precision(is_defect: Array, scores: Array) -> float:

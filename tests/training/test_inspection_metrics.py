@@ -25,6 +25,16 @@ def test_areas_and_ranks_by_hand():
     )
 
 
+def test_pairs_that_int8_cannot_rank_are_counted():
+    good, defects = np.linspace(0.0, 0.01, 11), np.array([0.005, 0.05, *np.full(8, 2.55)])
+    is_defect = np.arange(21) >= 11
+    # two steps are 0.02: one defect of ten lies among the good ones, none of the others near them
+    assert metrics.too_close(is_defect, np.concatenate([good, defects])) == pytest.approx(0.1)
+    assert metrics.too_close(is_defect, np.concatenate([good, defects + 3.0])) == 0.0
+    upside_down = np.concatenate([good + 9.0, defects])
+    assert metrics.too_close(is_defect, upside_down) == 0.0
+
+
 def test_recall_where_a_share_of_good_parts_is_rejected():
     scores = np.concatenate([np.arange(20.0), [18.5, 19.5]])
     is_defect = np.arange(22) >= 20

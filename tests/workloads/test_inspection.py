@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from contract import drift_learn
 from contract.fold import fold
@@ -97,6 +98,9 @@ def test_without_enough_good_parts_nothing_is_followed():
 
 def test_few_defects_kept_apart_tell_less_of_a_quantized_model():
     stated = {"auroc": 0.02}
-    assert tolerances(stated, {"defects": 300.0, "good": 400.0}) == stated
-    assert tolerances(stated, {"defects": 10.0, "good": 40.0}) == {"auroc": 0.1}
+    apart = {"too_close": 0.0}
+    assert tolerances(stated, {"defects": 300.0, "good": 400.0, **apart}) == stated
+    assert tolerances(stated, {"defects": 10.0, "good": 40.0, **apart}) == {"auroc": 0.1}
     assert tolerances(stated, {"defects": 0.0, "good": 40.0}) == {}
+    undecided = tolerances(stated, {"defects": 10.0, "good": 40.0, "too_close": 0.3})
+    assert undecided == {"auroc": pytest.approx(0.25)}

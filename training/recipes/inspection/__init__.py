@@ -87,10 +87,14 @@ def measure(watched: Sequence[Watched]) -> dict[str, float]:
 def tolerances(stated: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
     """One defect of those kept apart may fall behind all good parts: of few it is no sign.
 
-    Nothing is asked where none was kept apart, for nothing can be said then.
+    Neither is it when pairs change places that int8 ranks by chance. Nothing is asked where no
+    defect was kept apart, for nothing can be said then.
     """
     few = min(measured["defects"], measured["good"])
-    return {name: max(most, 1.0 / few) for name, most in stated.items() if few}
+    if not few:
+        return {}
+    by_chance = measured["too_close"] / 2.0
+    return {name: max(most, 1.0 / few) + by_chance for name, most in stated.items()}
 
 
 def operating_point(seen: Sequence[Seen]) -> OperatingPoint:

@@ -29,7 +29,7 @@ def network() -> Any:
 
 
 _HOW = {
-    "epochs": 10,
+    "epochs": 8,
     "steps": 80,
     "batch": 16,
     "learning_rate": 3e-4,
