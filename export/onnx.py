@@ -87,23 +87,26 @@ def _each_its_own_weights(graph: Any) -> None:
         for one in graph.node
         if one.op_type == "DequantizeLinear" and one.input[0] in tensors
     }
-    used = set()
-    for node in list(graph.node):
-        for place, name in enumerate(node.input):
-            if name not in made_float:
-                continue
-            own = onnx.NodeProto()
-            own.CopyFrom(made_float[name])
-            for which, needed in enumerate(own.input):
-                if needed in used:
-                    copied = onnx.TensorProto()
-                    copied.CopyFrom(tensors[needed])
-                    copied.name = own.input[which] = f"{needed}.of.{node.name}"
-                    graph.initializer.append(copied)
-                used.add(needed)
-            own.name, own.output[0] = f"{own.name}.of.{node.name}", f"{name}.of.{node.name}"
-            graph.node.insert(0, own)
-            node.input[place] = own.output[0]
+    used: set[str] = set()
+    wanted = [
+        (node, place, name)
+        for node in graph.node
+        for place, name in enumerate(node.input)
+        if name in made_float
+    ]
+    for number, (node, place, name) in enumerate(wanted):
+        own = onnx.NodeProto()
+        own.CopyFrom(made_float[name])
+        for which, needed in enumerate(own.input):
+            if needed in used:
+                copied = onnx.TensorProto()
+                copied.CopyFrom(tensors[needed])
+                copied.name = own.input[which] = f"{needed}.{number}"
+                graph.initializer.append(copied)
+            used.add(needed)
+        own.name, own.output[0] = f"{own.name}.{number}", f"{name}.{number}"
+        graph.node.insert(0, own)
+        node.input[place] = own.output[0]
     for one in made_float.values():
         graph.node.remove(one)
 
