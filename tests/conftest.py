@@ -7,6 +7,9 @@ from collections.abc import Generator
 
 import pytest
 
+# what one test trains with oneDNN another would have too, and TensorFlow crashes on some networks
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(

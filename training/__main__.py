@@ -135,8 +135,11 @@ def main(verb: str, argv: Sequence[str]) -> int:
 
 def _train(job: Job) -> runs.Run:
     """Fit every stage, measure on machines kept apart, write models and report."""
+    from training import backend
     from training.console import progress
 
+    if job.recipe.onednn:
+        backend.with_onednn()
     start = time.monotonic()
     history, models = {}, {}
     explained: list[Section] = []
@@ -149,7 +152,7 @@ def _train(job: Job) -> runs.Run:
             total = (job.run.epochs or recipe.epochs) if recipe.epochs else 0
             task = bars.add_task(f"training {stage}", total=total, note="starting Keras")
 
-            from training import backend, loop
+            from training import loop
 
             def show(epoch: int, loss: float, val_loss: float, *, task: Any = task) -> None:
                 note = f"loss {loss:.4f}  val {val_loss:.4f}"

@@ -27,13 +27,22 @@ def quiet() -> None:
     """
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # what networks that look at pictures learn from takes two thirds to three quarters of the time
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # TensorFlow 2.21 crashes on BlazeFace with it (AVX2): only what asks for it has it
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(tensorflow|keras|google|tf2onnx)\b")
     if os.environ["KERAS_BACKEND"] == "tensorflow" and "tensorflow" not in sys.modules:
         with _nothing_on_stderr():
             importlib.import_module("tensorflow")
+
+
+def with_onednn() -> None:
+    """Let TensorFlow compute with oneDNN, unless the environment says otherwise.
+
+    Training on pictures takes two thirds to three quarters of the time. Only before the first
+    import of Keras, like `quiet`.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @contextmanager

@@ -107,6 +107,7 @@ class Recipe:
             none.
         tolerances: the workload's, metrics of the float model -> what is tolerated on data as few
             as these; None: the workload's.
+        onednn: whether its networks are trained with `training.backend.with_onednn`.
     """
 
     sources: Callable[[Path, int], tuple[DataSet, ...]]
@@ -126,6 +127,7 @@ class Recipe:
     tolerances: Callable[[Mapping[str, float], Mapping[str, float]], Mapping[str, float]] | None = (
         None
     )
+    onednn: bool = False
 
 
 def names() -> list[str]:

@@ -115,4 +115,5 @@ RECIPE = Recipe(
     tolerances=tolerances,
     tests=False,
     chosen_on=("validation",),
+    onednn=True,
 )
