@@ -17,7 +17,7 @@ demo: setup ## the main job: train, deploy, watch, see the alert on a web page; 
 	@$(BIN)/vedette demo
 
 test: setup ## all tests
-	@$(BIN)/pytest -m "" -n 2 --dist loadscope
+	@$(BIN)/pytest -m "" -n 3 --dist loadscope
 
 check: setup ## ruff, mypy, import rules
 	@$(BIN)/ruff check .
