@@ -32,6 +32,8 @@ _VALIDATED = 160  # pictures, at most
 _CALIBRATED = 200
 _ENTROPY = 0.05
 _CHECKED = 8  # squares
+_SETTLED = 48  # pictures
+_LEAST = 0.05  # of a feature's spread: what is alike on all pictures is not blown up
 _SETTLES = 0.6  # of the epochs: averaged weights of a falling rate are hardly ever worse later
 _AVERAGED = 0.97  # of the weights of earlier steps, in what an epoch ends with
 
@@ -49,26 +51,55 @@ def map_of(taps: Sequence[Any], *, width: int) -> Any:
     from keras import initializers, layers
 
     narrow = [layers.Conv2D(width, 1, name=f"tap_{i}")(tap) for i, tap in enumerate(taps)]
-    summed = [aligned(tap) for tap in narrow]
+    summed = [aligned(tap, is_highest=True) for tap in narrow]  # a mean would fade a small mark
     x = layers.ReLU(6.0)(layers.Add()(summed) if len(summed) > 1 else summed[0])
     x = layers.ReLU(6.0)(layers.Conv2D(width, 3, padding="same", name="mix")(x))
     x = layers.SpatialDropout2D(0.2)(x)
     bias = initializers.Constant(float(np.log(_RARE / (1 - _RARE))))
     of_places = layers.Conv2D(1, 1, bias_initializer=bias, name="defect")(x)
     # what is spread over the whole square, such as fine lines everywhere, raises all of its places
-    whole = layers.GlobalAveragePooling2D(keepdims=True)(taps[-1])
-    whole = layers.ReLU(6.0)(layers.Conv2D(width, 1, name="whole")(whole))
+    pooled = [layers.GlobalAveragePooling2D(keepdims=True)(tap) for tap in taps]
+    seen = [layers.Conv2D(width, 1, name=f"whole_{i}")(mean) for i, mean in enumerate(pooled)]
+    whole = layers.ReLU(6.0)(layers.Add()(seen) if len(seen) > 1 else seen[0])
     of_whole = layers.Conv2D(1, 1, kernel_initializer="zeros", name="all_over")(whole)
     return layers.Add(name="logits")([of_places, of_whole])
 
 
-def aligned(features: Any) -> Any:
-    """(n, 32, 32, d): features of (n, rows, columns, d) places, averaged or interpolated."""
+def settle(model: Any, pictures: Pictures) -> None:
+    """Let every scale begin with the same say, whatever the size of its features.
+
+    Layer-sequential unit variance (Mishkin and Matas, "All you need is a good init", ICLR 2016), of
+    the layers that reduce pretrained features: fed as they are, these drive what follows to its
+    limits, where it learns slowly.
+
+    Args:
+        model: with the layers of `map_of`, whose weights are changed.
+        pictures: of training.
+    """
+    import keras
+
+    fed = [one for one in model.layers if one.name.startswith(("tap_", "whole_"))]
+    seen = keras.Model(model.input, [one.input for one in fed])
+    shown = seen.predict(part_crops.as_they_are(pictures, _SETTLED), batch_size=16, verbose=0)
+    for layer, features in zip(fed, shown, strict=True):
+        rows = np.asarray(features, np.float32).reshape(-1, features.shape[-1])
+        kernel = layer.get_weights()[0] / (np.sqrt(rows.var(axis=0).mean()) + _LEAST)
+        layer.set_weights([kernel, -rows.mean(axis=0) @ kernel[0, 0]])
+
+
+def aligned(features: Any, *, is_highest: bool = False) -> Any:
+    """(n, 32, 32, d): features of (n, rows, columns, d) places, pooled or interpolated.
+
+    Args:
+        features: of a scale.
+        is_highest: each place has the highest of what is pooled, not the mean.
+    """
     from keras import layers
 
     places, rows = SIDE // STEP, features.shape[1]
     if rows > places:
-        return layers.AveragePooling2D(rows // places)(features)
+        pool = layers.MaxPooling2D if is_highest else layers.AveragePooling2D
+        return pool(rows // places)(features)
     if rows < places:
         return layers.UpSampling2D(places // rows, interpolation="bilinear")(features)
     return features
@@ -156,11 +187,11 @@ def calibration(recordings: Sequence[Recording]) -> Floats:
     return part_crops.as_they_are(Pictures(items(recordings)), _CALIBRATED)
 
 
-def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
+def supervised(network: Callable[[Pictures], Any], **how: Any) -> StageRecipe:
     """A network that learns from good and defective parts.
 
     Args:
-        network: makes it: Keras model, (n, 256, 256, 3) -> (n, 32, 32, 1) logits.
+        network: pictures of training -> Keras model, (n, 256, 256, 3) -> (n, 32, 32, 1) logits.
         how: epochs, steps, batch and learning rate, as in a `StageRecipe`, and `layers`, names of
             those that the report shows, from early to late.
     """
@@ -169,7 +200,7 @@ def supervised(network: Callable[[], Any], **how: Any) -> StageRecipe:
     return _stage(network, data=part_crops.pictures, augment=augment, rows=rows, **how)
 
 
-def from_good(network: Callable[[], Any], **how: Any) -> StageRecipe:
+def from_good(network: Callable[[Pictures], Any], **how: Any) -> StageRecipe:
     """The same from good parts alone, with defects drawn onto them.
 
     Args:
@@ -180,7 +211,7 @@ def from_good(network: Callable[[], Any], **how: Any) -> StageRecipe:
     return _stage(network, data=good_ones, augment=part_crops.crops(drawn=0.6), rows=rows, **how)
 
 
-def from_few(network: Callable[[], Any], **how: Any) -> StageRecipe:
+def from_few(network: Callable[[Pictures], Any], **how: Any) -> StageRecipe:
     """The same from good parts with defects drawn onto them, and a few real defects.
 
     Args:
@@ -204,9 +235,9 @@ def _explained(
     return found
 
 
-def _stage(network: Callable[[], Any], *, layers: Sequence[str], **how: Any) -> StageRecipe:
+def _stage(network: Callable[[Pictures], Any], *, layers: Sequence[str], **how: Any) -> StageRecipe:
     return StageRecipe(
-        model=lambda _shape, _inputs: network(),
+        model=lambda _shape, pictures: network(pictures),
         loss=loss,
         calibration=calibration,
         by_batch=True,

@@ -48,6 +48,24 @@ def test_targets_say_what_is_known(recordings):
         assert (shown | (targets[0, ..., 0] == -1))[dark].all()
 
 
+def test_the_smallest_defect_is_one(tmp_path):
+    """Two pixels, of which no place of 64 holds many; left out they would be taught as good."""
+    picture, mask = np.full((300, 320), 120, np.uint8), np.zeros((300, 320), np.uint8)
+    picture[150, 159:161], mask[150, 159:161] = 250, 255
+    cv2.imwrite(str(tmp_path / "p.png"), picture)
+    cv2.imwrite(str(tmp_path / "m.png"), mask)
+    rows = ["file,label,mask,item", "p.png,defect,m.png,a", "p.png,good,,b"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    pictures, labels = part_crops.pictures(datasets.open_folder(tmp_path).recordings)
+    rng = np.random.default_rng(0)
+    shown = 0
+    for _ in range(40):
+        _, targets = part_crops.crops(drawn=0.0)(pictures[np.array([0])], labels[:1], rng)
+        shown += targets.any()
+        assert (targets == 1).any() == targets.any()
+    assert shown > 20
+
+
 def test_a_defect_is_on_nearly_every_crop_of_it(recordings):
     pictures, labels = part_crops.pictures(recordings)
     rng = np.random.default_rng(1)

@@ -13,26 +13,33 @@ from typing import Any
 
 from contract.ops.tiles import SIDE
 from training import defect_nets
+from training.part_crops import Pictures
 from training.weights import efficientnet_lite0
 
 _BLOCKS = (2, 4, 10, 15)
 _WIDTH = 48
 
 
-def network() -> Any:
-    """Keras model, (n, 256, 256, 3) pixels from 0 to 255 -> (n, 32, 32, 1) logits."""
+def network(pictures: Pictures) -> Any:
+    """Keras model, (n, 256, 256, 3) pixels from 0 to 255 -> (n, 32, 32, 1) logits.
+
+    Args:
+        pictures: of training.
+    """
     import keras
 
     body = efficientnet_lite0.network((SIDE, SIDE, 3), is_pretrained=True)
     taps = [body.get_layer(f"block_{number}").output for number in _BLOCKS]
-    return keras.Model(body.input, defect_nets.map_of(taps, width=_WIDTH), name="edge")
+    model = keras.Model(body.input, defect_nets.map_of(taps, width=_WIDTH), name="edge")
+    defect_nets.settle(model, pictures)
+    return model
 
 
 _HOW = {
     "epochs": 8,
     "steps": 80,
     "batch": 16,
-    "learning_rate": 3e-4,
+    "learning_rate": 9e-4,
     "layers": ("block_2", "block_4", "block_10"),
 }
 METHODS = {

@@ -10,7 +10,6 @@ random weights with as few steps as these.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from contract.ops.tiles import SIDE
@@ -60,7 +59,7 @@ def network(share: float) -> Any:
 def _stage(share: float, *, epochs: int, steps: int) -> StageRecipe:
     layers = ("block_1_1_relu", "block_2_3_relu", "block_3_3_relu")
     return defect_nets.supervised(
-        partial(network, share),
+        lambda _pictures: network(share),
         epochs=epochs,
         steps=steps,
         batch=8,
