@@ -236,8 +236,11 @@ def _explained(
 
 
 def _stage(network: Callable[[Pictures], Any], *, layers: Sequence[str], **how: Any) -> StageRecipe:
+    def of(_shape: tuple[int, ...], pictures: Any) -> Any:
+        return network(pictures)
+
     return StageRecipe(
-        model=lambda _shape, pictures: network(pictures),
+        model=of,
         loss=loss,
         calibration=calibration,
         by_batch=True,
