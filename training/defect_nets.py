@@ -58,9 +58,9 @@ def map_of(taps: Sequence[Any], *, width: int) -> Any:
     bias = initializers.Constant(float(np.log(_RARE / (1 - _RARE))))
     of_places = layers.Conv2D(1, 1, bias_initializer=bias, name="defect")(x)
     # what is spread over the whole square, such as fine lines everywhere, raises all of its places
-    pooled = [layers.GlobalAveragePooling2D(keepdims=True)(tap) for tap in taps]
-    seen = [layers.Conv2D(width, 1, name=f"whole_{i}")(mean) for i, mean in enumerate(pooled)]
-    whole = layers.ReLU(6.0)(layers.Add()(seen) if len(seen) > 1 else seen[0])
+    means = [layers.GlobalAveragePooling2D(keepdims=True)(tap) for tap in taps]
+    mean = layers.Concatenate(name="means")(means) if len(means) > 1 else means[0]
+    whole = layers.ReLU(6.0)(layers.Conv2D(width, 1, name="whole")(mean))
     of_whole = layers.Conv2D(1, 1, kernel_initializer="zeros", name="all_over")(whole)
     return layers.Add(name="logits")([of_places, of_whole])
 
@@ -78,7 +78,7 @@ def settle(model: Any, pictures: Pictures) -> None:
     """
     import keras
 
-    fed = [one for one in model.layers if one.name.startswith(("tap_", "whole_"))]
+    fed = [one for one in model.layers if one.name.startswith(("tap_", "whole"))]
     seen = keras.Model(model.input, [one.input for one in fed])
     shown = seen.predict(part_crops.as_they_are(pictures, _SETTLED), batch_size=16, verbose=0)
     for layer, features in zip(fed, shown, strict=True):
