@@ -29,6 +29,7 @@ SOMEWHERE = 2.0
 _EDGE = -1.0
 _MOST_BYTES = 2 << 30  # of pictures that stay in memory
 _FEWEST_PX = 4  # of a place's 64 that make it defective
+_TURNED = 0.5  # of the crops
 _NEAR = 0.9  # of the crops of a defective part show its defect for sure
 _FEWEST = 4  # pictures of a class
 _MARGIN = SIDE // 8  # that a defect's place keeps from the edge of a crop
@@ -160,7 +161,8 @@ def squares(seen: Photo) -> Floats:
 
 def _crop(seen: Photo, rng: np.random.Generator) -> tuple[Floats, Array]:
     """(256, 256, channels) float32 of a crop, and its mask."""
-    picture, mask = _turned(seen, rng)
+    # what is turned is interpolated: the smallest marks and the camera's own noise are softer then
+    picture, mask = _turned(seen, rng) if rng.random() < _TURNED else (seen.picture, seen.mask)
     height, width = picture.shape[:2]
     top, left = (int(rng.integers(0, max(n - SIDE, 0) + 1)) for n in (height, width))
     if mask is not None and mask.any() and rng.random() < _NEAR:
