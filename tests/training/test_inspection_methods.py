@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 STEPS = {  # epochs, steps of each, pictures of a step
-    "quarter": (2, 3, 4),
+    "quarter": (3, 4, 4),
     "autoencoder": (4, 10, 4),
     "student": (4, 5, 4),
     "fanogan": (5, 2, 5),
@@ -116,7 +116,9 @@ def test_every_place_of_a_square_gets_a_score(method, fit):
 @pytest.mark.parametrize("method", STEPS)
 def test_it_learns(method, fit):
     _, _, history = fit(method)
-    assert history["loss"][-1] < history["loss"][0]
+    # the loss of a few crops depends on which of them show a defect
+    of = history["val_loss" if method in SUPERVISED else "loss"]
+    assert of[-1] < of[0]
 
 
 @pytest.mark.parametrize("method", GOOD_ONLY)
