@@ -19,8 +19,12 @@ _SMALLEST_PX, _LARGEST_PX = 3.0, 160.0
 _SEEN = 0.15  # of full strength: what is fainter belongs to no mask
 _MOST = 5  # defects on a crop
 _LINES = 0.5  # of them; the others are spots
+_RINGS = 0.4  # of the spots that are large enough for it
+_LEAST_RING_PX = 5.0
+_PLACES = 3  # of which a defect gets the one where most is to be seen
+_NEAR_PX = 15  # side of what it must be seen among
 _TIMES_LEAST = 5.0  # as strong as can just be seen, at most
-_TRIES = 4  # until one can be seen
+_TRIES = 8  # until one can be seen
 _LARGEST_MOVED = 0.12  # of a crop
 _AROUND_PX = 31  # side of what a defect that is moved must be as bright as
 _STRENGTH = 0.2  # standard deviation of the logarithm
@@ -40,9 +44,7 @@ def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats,
     drawn, mask = part, np.zeros(part.shape[:2], np.uint8)
     for _ in range(int(rng.integers(1, _MOST + 1))):
         for _ in range(_TRIES):
-            shape = (
-                _line(part.shape[0], rng) if rng.random() < _LINES else _spot(part.shape[0], rng)
-            )
+            shape = (_line if rng.random() < _LINES else _spot)(len(part), _middle(part, rng), rng)
             made = _blended(drawn, other, shape, rng)
             if made is not None:
                 drawn = made
@@ -88,14 +90,15 @@ def move(
 def _blended(part: Floats, other: Floats, shape: Floats, rng: np.random.Generator) -> Floats | None:
     """A crop with one defect, mostly a faint one; None where nobody would see it.
 
-    It differs from the part as much as the part's own texture does, or up to some times as much;
-    the smaller it is, the more.
+    It differs from the part as much as the texture around it does, or up to some times as much; the
+    smaller it is, the more.
     """
     inside = shape > _SEEN
     area_px2 = int(inside.sum())
     if area_px2 < _SMALLEST_PX:
         return None
-    texture = (part - cv2.GaussianBlur(part, (0, 0), 4.0).reshape(part.shape)).std()
+    around = cv2.dilate(inside.astype(np.uint8), np.ones((_NEAR_PX, _NEAR_PX), np.uint8)) > 0
+    texture = (part - cv2.GaussianBlur(part, (0, 0), 4.0).reshape(part.shape))[around].std()
     least = (0.7 + 5.0 / np.sqrt(area_px2)) * float(texture) + 4.0
     filled = _filled(part, other, shape, rng)
     change = shape[..., None] * (filled - part)
@@ -111,13 +114,26 @@ def _size(rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(_SMALLEST_PX), np.log(_LARGEST_PX))))
 
 
-def _line(side: int, rng: np.random.Generator) -> Floats:
+def _middle(part: Floats, rng: np.random.Generator) -> Floats:
+    """Row and column of a defect: of some places the one where most is to be seen, often the part.
+
+    A part that does not fill the picture would have most of its defects beside it.
+    """
+    rows, columns = rng.integers(0, len(part), (2, _PLACES))
+    grey = part.mean(axis=2)
+    mean, square = (cv2.blur(x, (_AROUND_PX, _AROUND_PX)) for x in (grey, grey**2))
+    best = np.argmax((square - mean**2)[rows, columns])
+    return np.array([rows[best], columns[best]], np.float32)
+
+
+def _line(side: int, middle: Floats, rng: np.random.Generator) -> Floats:
     """(side, side) float32 from 0 to 1: a scratch, crack or hair, mostly nearly straight."""
     length, points = max(_size(rng), 8.0), 24
     heading = rng.uniform(0, 2 * np.pi)
     bends = rng.normal(0.0, rng.choice([0.03, 0.12, 0.35]), points).cumsum() + heading
     steps = length / points * np.column_stack([np.cos(bends), np.sin(bends)])
-    path = rng.uniform(0, side, 2) + np.vstack([[0.0, 0.0], steps.cumsum(axis=0)])
+    path = np.vstack([[0.0, 0.0], steps.cumsum(axis=0)])
+    path += middle[::-1] - path[points // 2]
     width = max(float(np.exp(rng.uniform(np.log(0.7), np.log(6.0)))), 0.7)
     canvas = np.zeros((side, side), np.float32)
     for start, end in pairwise(path):
@@ -128,18 +144,23 @@ def _line(side: int, rng: np.random.Generator) -> Floats:
     return np.asarray(soft / max(float(soft.max()), 1e-6), np.float32)
 
 
-def _spot(side: int, rng: np.random.Generator) -> Floats:
-    """(side, side) float32 from 0 to 1: an ellipse with a ragged edge; a half of it at the rim."""
+def _spot(side: int, middle: Floats, rng: np.random.Generator) -> Floats:
+    """(side, side) float32 from 0 to 1: an ellipse with a ragged edge, or not much but its edge."""
     axes = np.array([_size(rng), 0.0])
     axes[1] = axes[0] * rng.uniform(0.25, 1.0)
-    y, x = np.mgrid[:side, :side].astype(np.float32) - rng.uniform(0, side, 2)[:, None, None]
+    y, x = np.mgrid[:side, :side].astype(np.float32) - middle[:, None, None]
     turn = rng.uniform(0, np.pi)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     away = np.sqrt((2 * along / axes[0]) ** 2 + (2 * across / axes[1]) ** 2)
     ragged = rng.uniform(0.0, 0.6) * _clouds(side, axes[0] / 2, rng)
     edge = rng.choice([0.06, 0.15, 0.5])
-    made: Floats = ((1.0 + ragged - away) / edge + 0.5).clip(0.0, 1.0).astype(np.float32)
-    return made
+    made = ((1.0 + ragged - away) / edge + 0.5).clip(0.0, 1.0)
+    if axes[1] > _LEAST_RING_PX and rng.random() < _RINGS:
+        # such as a bubble, a blister, or the rim that a drop leaves when it dries
+        width = max(rng.uniform(0.1, 0.4), 2.0 / axes[1])
+        inner = ((1.0 - width + ragged - away) / min(edge, width) + 0.5).clip(0.0, 1.0)
+        made -= rng.uniform(0.7, 1.0) * inner
+    return made.astype(np.float32)
 
 
 def _clouds(side: int, grain: float, rng: np.random.Generator) -> Floats:

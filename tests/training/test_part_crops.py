@@ -113,6 +113,37 @@ def test_what_is_drawn_can_be_seen_and_lies_where_it_is_said():
         assert change[cv2.dilate(mask, np.ones((25, 25), np.uint8)) == 0].max() < 8.0
 
 
+def test_most_defects_are_drawn_where_something_is_to_be_seen():
+    rng = np.random.default_rng(0)
+    part = rng.normal(120, 1, (256, 256, 1)).astype(np.float32)
+    part[96:160] += rng.normal(0, 25, (64, 256, 1)).astype(np.float32)  # a quarter of the picture
+    masks = [drawn_defects.draw(part, part, np.random.default_rng(n))[1] for n in range(60)]
+    assert np.mean([mask[96:160].sum() / mask.sum() for mask in masks]) > 0.3
+
+
+def test_beside_a_busy_place_a_smooth_one_shows_faint_defects():
+    rng = np.random.default_rng(0)
+    part = rng.normal(120, 1, (256, 256, 1)).astype(np.float32)
+    part[:64] += rng.normal(0, 60, (64, 256, 1)).astype(np.float32)
+    faintest = np.inf
+    for seed in range(60):
+        made, mask = drawn_defects.draw(part, part, np.random.default_rng(seed))
+        change = np.abs(made - part)[..., 0]
+        if mask[96:].any():
+            faintest = min(faintest, change[96:][mask[96:] > 0].mean())
+    assert faintest < 12.0
+
+
+def test_some_defects_are_outlines():
+    part = np.full((256, 256, 1), 120.0, np.float32)
+    masks = [drawn_defects.draw(part, part, np.random.default_rng(n))[1] for n in range(60)]
+    with_hole = [
+        (cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[1][..., 3] >= 0).any()
+        for mask in masks
+    ]
+    assert 5 <= sum(with_hole) <= 40
+
+
 def test_the_same_generator_draws_the_same():
     part = np.full((256, 256, 3), 90.0, np.float32)
     one, two = (drawn_defects.draw(part, part, np.random.default_rng(5)) for _ in range(2))
