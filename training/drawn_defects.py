@@ -1,13 +1,14 @@
 """Defects drawn onto good parts, so that a network learns what a part must not have on it.
 
 Nobody has seen the defects of a new line, but what they do to a picture is known: they are lines,
-spots and patches that are darker, lighter, smoother or rougher than the part, or that belong
-elsewhere. After DRAEM (Zavrtanik, Kristan, Skočaj, ICCV 2021), CutPaste (Li et al., CVPR 2021) and
-NSA (Schlüter et al., ECCV 2022).
+spots, patches and outlines that are darker, lighter, raised, smoother or rougher than the part,
+through which it is seen elsewhere, or that belong elsewhere. After DRAEM (Zavrtanik, Kristan,
+Skočaj, ICCV 2021), CutPaste (Li et al., CVPR 2021) and NSA (Schlüter et al., ECCV 2022).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import cv2
@@ -26,8 +27,12 @@ _NEAR_PX = 15  # side of what it must be seen among
 _TIMES_LEAST = 5.0  # as strong as can just be seen, at most
 _TRIES = 8  # until one can be seen
 _LARGEST_MOVED = 0.12  # of a crop
+_LEAST_TEXTURE_PX2 = 60.0  # a smaller defect shows no texture of its own
 _AROUND_PX = 31  # side of what a defect that is moved must be as bright as
 _STRENGTH = 0.2  # standard deviation of the logarithm
+
+# part, another one, shape of the defect, generator -> the part as if it were all defect
+_Kind = Callable[[Floats, Floats, Floats, np.random.Generator], Floats]
 
 
 def draw(part: Floats, other: Floats, rng: np.random.Generator) -> tuple[Floats, Array]:
@@ -172,27 +177,77 @@ def _clouds(side: int, grain: float, rng: np.random.Generator) -> Floats:
 
 def _filled(part: Floats, other: Floats, shape: Floats, rng: np.random.Generator) -> Floats:
     """What a crop would look like if it were all defect."""
-    contrast = float(part.std()) + 12.0
-    kind = rng.choice(["tone", "flat", "smooth", "rough", "other", "elsewhere"])
-    if kind == "tone" or (kind in {"smooth", "rough"} and shape.sum() < 60.0):
-        # darker or lighter by as much as the part's own range, whatever lies below
-        return part + rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 3.0) * contrast
-    if kind == "flat":
-        level = rng.uniform(0.0, 255.0)
-        texture = rng.uniform(0.0, 0.5) * contrast * _clouds(len(part), rng.uniform(1, 8), rng)
-        return np.broadcast_to(level + texture[..., None], part.shape).astype(np.float32)
-    if kind == "smooth":
-        smooth = cv2.GaussianBlur(part, (0, 0), rng.uniform(2.0, 6.0)).reshape(part.shape)
-        return smooth + rng.normal(0.0, 0.5) * contrast
-    if kind == "rough":
-        noise = _clouds(len(part), rng.uniform(1.0, 6.0), rng)[..., None]
-        return part + rng.uniform(0.8, 2.5) * contrast * noise
-    if kind == "other":
-        turned = np.rot90(other, int(rng.integers(1, 4))).astype(np.float32)
-        return turned + rng.normal(0.0, 1.0) * contrast
+    kind = _KINDS[int(rng.integers(len(_KINDS)))]
+    if kind in {_smooth, _rough} and shape.sum() < _LEAST_TEXTURE_PX2:
+        kind = _tone
+    return kind(part, other, shape, rng).astype(np.float32)
+
+
+def _contrast(part: Floats) -> float:
+    return float(part.std()) + 12.0
+
+
+def _tone(part: Floats, _other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    """Darker or lighter by as much as the part's own range, whatever lies below."""
+    return part + rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 3.0) * _contrast(part)
+
+
+def _relief(part: Floats, _other: Floats, shape: Floats, rng: np.random.Generator) -> Floats:
+    """A bump or a dent in light from one side: lighter towards it, darker behind."""
+    width = max(float(np.sqrt((shape > _SEEN).sum())) / 4.0, 0.7)
+    down, across = np.gradient(cv2.GaussianBlur(shape, (0, 0), width))
+    heading = rng.uniform(0, 2 * np.pi)
+    slope = down * np.sin(heading) + across * np.cos(heading)
+    slope /= max(float(np.abs(slope).max()), 1e-6)
+    return part + rng.uniform(0.6, 3.0) * _contrast(part) * slope[..., None]
+
+
+def _lens(part: Floats, _other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    """A drop or a bubble: what lies behind it is seen a little elsewhere."""
+    shift = rng.integers(1, 7, 2) * rng.choice([-1, 1], 2)
+    return np.roll(part, shift, axis=(0, 1)) + rng.normal(0.0, 0.5) * _contrast(part)
+
+
+def _flat(part: Floats, _other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    """Something else of its own brightness."""
+    level = rng.uniform(0.0, 255.0)
+    clouds = _clouds(len(part), rng.uniform(1, 8), rng)[..., None]
+    texture = rng.uniform(0.0, 0.5) * _contrast(part) * clouds
+    return np.broadcast_to(level + texture, part.shape)
+
+
+def _smooth(part: Floats, _other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    smooth = cv2.GaussianBlur(part, (0, 0), rng.uniform(2.0, 6.0)).reshape(part.shape)
+    return smooth + rng.normal(0.0, 0.5) * _contrast(part)
+
+
+def _rough(part: Floats, _other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    noise = _clouds(len(part), rng.uniform(1.0, 6.0), rng)[..., None]
+    return part + rng.uniform(0.8, 2.5) * _contrast(part) * noise
+
+
+def _of_other(part: Floats, other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    """A piece of another part, turned."""
+    turned = np.rot90(other, int(rng.integers(1, 4)))
+    return turned + rng.normal(0.0, 1.0) * _contrast(part)
+
+
+def _elsewhere(part: Floats, _other: Floats, _shape: Floats, rng: np.random.Generator) -> Floats:
+    """A piece of the same part that does not belong here."""
     down, across = rng.integers(16, len(part) - 16, 2)
     moved = np.roll(part, (int(down), int(across)), axis=(0, 1))[:: rng.choice([-1, 1])]
     gain = np.exp(rng.normal(0.0, 0.35))
-    return ((moved - moved.mean()) * gain + moved.mean() + rng.normal(0.0, 0.8) * contrast).astype(
-        np.float32
-    )
+    shift = rng.normal(0.0, 0.8) * _contrast(part)
+    return (moved - moved.mean()) * gain + moved.mean() + shift
+
+
+_KINDS: tuple[_Kind, ...] = (
+    _tone,
+    _relief,
+    _lens,
+    _flat,
+    _smooth,
+    _rough,
+    _of_other,
+    _elsewhere,
+)
