@@ -12,7 +12,6 @@ from training import run as runs
 from training.datasets import DataError, DataSet, Recording
 from training.recipes import Recipe
 from training.recipes import load as load_recipe
-from training.splits import recordings
 from training.watch import Seen
 
 
@@ -34,14 +33,10 @@ class Job:
         return ("training",) if self.run.uses_all else ("training", "validation")
 
     def recordings(self, which: str) -> tuple[Recording, ...]:
-        """The recordings of one split."""
-        return recordings(
-            self.datasets,
-            which,
-            seed=self.run.seed,
-            uses_all=self.run.uses_all,
-            tests=self.recipe.tests,
-        )
+        """The recordings of one split, as the run was begun with."""
+        names = set(self.run.splits[which])
+        known = [one for dataset in self.datasets for one in dataset.recordings]
+        return tuple(one for one in known if f"{one.dataset}/{one.name}" in names)
 
 
 def learn(recipe: Recipe, training: Sequence[Seen], apart: Sequence[Seen]) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,7 @@ def item(dataset: str, name: str, shown: Sequence[Shown]) -> Item:
         onset=None,
         digest=of_pictures.digest,
         window=of_pictures.window,
+        classes=Counter(one.label for one in shown),
         shown=tuple(shown),
     )
 

@@ -1,7 +1,8 @@
 """A picture of any size as squares of one size, at its own resolution, and their maps as one.
 
 The squares overlap, so that what lies at the edge of one lies inside another; where they do, the
-mean counts. Places of a map lie `STEP` pixels apart. Only a picture far smaller than a square is
+mean counts. A picture of a single square is looked at four times instead, mirrored, and the mean
+counts too. Places of a map lie `STEP` pixels apart. Only a picture far smaller than a square is
 enlarged: a network that halves it five times would not see much in it.
 """
 
@@ -17,6 +18,7 @@ from contract.spec import Array, Floats
 SIDE = 256  # pixels of a square
 STEP = 8  # pixels from one place of a map to the next
 _OVERLAP = 64  # pixels, at least
+_MIRRORED = ((1, 1), (-1, 1), (1, -1), (-1, -1))  # steps down and across
 _SMALL = 192  # pixels: a picture whose longer side is no longer is enlarged to a square's
 
 
@@ -64,6 +66,20 @@ def enlarged(picture: Array, *, is_mask: bool = False) -> Array:
     return made.reshape(*made.shape[:2], *picture.shape[2:])
 
 
+def looks(picture: Array) -> Floats:
+    """(looks, 256, 256, 3) float32: what a network is shown of a picture, for `joined`.
+
+    All squares, or the only one as it is and mirrored (test-time augmentation).
+
+    Args:
+        picture: (height, width, 3), as `enlarged` gives it.
+    """
+    squares = cut(picture)
+    if len(squares) > 1:
+        return squares
+    return np.concatenate([squares[:, ::down, ::across] for down, across in _MIRRORED])
+
+
 def cut(picture: Array) -> Floats:
     """(squares, 256, 256, 3) float32: row after row; beyond its edges the picture is mirrored.
 
@@ -101,10 +117,14 @@ def joined(maps: Floats, lies: Layout) -> Floats:
     """(rows, columns, d) float32: what the network says of every place of the picture.
 
     Args:
-        maps: (squares, 32, 32, d), as `cut` orders them.
+        maps: (looks, 32, 32, d), as `looks` orders them.
         lies: of the picture.
     """
     side = SIDE // STEP
+    if len(lies.down) == len(lies.across) == 1:
+        each = [one[::d, ::a] for one, (d, a) in zip(maps, _MIRRORED, strict=True)]
+        mean: Floats = np.mean(each, axis=0, dtype=np.float32)
+        return mean[: lies.rows, : lies.columns]
     shape = (lies.down[-1] + side, lies.across[-1] + side)
     total = np.zeros((*shape, maps.shape[-1]), np.float32)
     times = np.zeros((*shape, 1), np.float32)

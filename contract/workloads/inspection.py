@@ -27,12 +27,12 @@ from contract.spec import (
 )
 
 
-def squares(window: Window, _found: Detections) -> Floats:
-    """(squares, 256, 256, 3) float32 pixels from 0 to 255."""
-    return tiles.cut(tiles.enlarged(window.data))
+def shown(window: Window, _found: Detections) -> Floats:
+    """(looks, 256, 256, 3) float32 pixels from 0 to 255."""
+    return tiles.looks(tiles.enlarged(window.data))
 
 
-def mapped(window: Window, _found: Detections, _squares: Floats, maps: Floats) -> Detections:
+def mapped(window: Window, _found: Detections, _shown: Floats, maps: Floats) -> Detections:
     """The part in view: features of every place, and what the picture is like."""
     by = tiles.scale(*window.data.shape[:2])
     lies = tiles.layout(*tiles.enlarged(window.data).shape[:2])
@@ -62,9 +62,9 @@ class _Nothing:
 
 WORKLOAD = Workload(
     name="inspection",
-    revision=1,
+    revision=2,
     input=ImageSpec(min_height=32, min_width=32, example_height=256, example_width=256),
-    stages=(Stage("look", squares, mapped, input_shape=(tiles.SIDE, tiles.SIDE, 3)),),
+    stages=(Stage("look", shown, mapped, input_shape=(tiles.SIDE, tiles.SIDE, 3)),),
     judge=defects.judge,
     follow=drift,
     policy=partial(EachPart, workload="inspection", k=3, n=20, calm=20),

@@ -38,6 +38,32 @@ def test_maps_are_joined_where_their_squares_lay():
     np.testing.assert_allclose(tiles.joined(maps, lies), whole, atol=1e-6)
 
 
+def test_a_single_square_is_looked_at_four_times():
+    """A map of what is shown, whose mean over the mirrored looks is that of the picture itself."""
+    height, width = 200, 240
+    picture = np.random.default_rng(2).uniform(0, 255, (height, width, 3)).astype(np.float32)
+    shown = tiles.looks(picture)
+    assert shown.shape == (4, 256, 256, 3)
+    np.testing.assert_array_equal(shown[:1], tiles.cut(picture))
+    assert all((shown[i] != shown[0]).any() for i in range(1, 4))
+
+    def seen(pixels):
+        """What does not depend on where it lies, and what does: the latter differs by look."""
+        same = pixels.reshape(-1, 32, 8, 32, 8, 3).mean(axis=(2, 4, 5))
+        across = np.broadcast_to(np.arange(32.0), same.shape)
+        return np.stack([same, across], axis=-1).astype(np.float32)
+
+    found = tiles.joined(seen(shown), tiles.layout(height, width))
+    assert found.shape == (25, 30, 2)
+    np.testing.assert_allclose(found[..., 0], seen(tiles.cut(picture))[0, :25, :30, 0], rtol=1e-5)
+    np.testing.assert_allclose(found[..., 1], 15.5)
+
+
+def test_squares_of_several_are_looked_at_once():
+    picture = np.zeros((300, 256, 3), np.uint8)
+    np.testing.assert_array_equal(tiles.looks(picture), tiles.cut(picture))
+
+
 def test_squares_overlap_so_that_nothing_lies_at_an_edge_alone():
     lies = tiles.layout(2000, 256)
     steps = np.diff(lies.down)

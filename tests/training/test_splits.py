@@ -1,5 +1,7 @@
 from itertools import chain
 
+import numpy as np
+
 from training.datasets.synthetic.run_to_failure import simulate
 from training.splits import SPLITS, recordings, split
 
@@ -45,3 +47,25 @@ def test_where_all_are_used_nothing_is_kept_apart():
     }
     assert names["training"] == {r.name for r in simulated.recordings}
     assert len(names["validation"]) == len(names["test"]) == 1
+
+
+def test_every_split_gets_its_share_of_every_class():
+    """Defects come in a few blocks: most deals leave none, or nearly all, for validation."""
+    rng = np.random.default_rng(0)
+    blocks = {f"block{i}": {"good": 30, "defect": 0} for i in range(20)}
+    for i in range(8):
+        blocks[f"block{i}"] = {"good": 5, "defect": int(rng.integers(20, 30))}
+    for seed in range(10):
+        dealt = split(list(blocks), seed=seed, tests=False, classes=blocks)
+        assert len(dealt["validation"]) == 4
+        for one in ("good", "defect"):
+            rows = [sum(blocks[name][one] for name in dealt[w]) for w in ("training", "validation")]
+            assert 0.13 < rows[1] / sum(rows) < 0.27
+    first, *others = (split(list(blocks), seed=seed, classes=blocks) for seed in range(5))
+    assert first == split(list(blocks)[::-1], seed=0, classes=blocks)
+    assert any(other != first for other in others)
+
+
+def test_groups_that_hold_no_classes_are_dealt_as_they_come():
+    nothing: dict[str, dict[str, int]] = {name: {} for name in NAMES}
+    assert split(NAMES, seed=0, classes=nothing) == split(NAMES, seed=0)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -40,6 +40,7 @@ class Recording:
         between: what the data set kept of the moments after the window before one and before that
             one, where it did not keep their samples: (t_ns, what the last stage would have found).
         learn_until_ns: a device also learns from these moments up to here.
+        classes: how many of the windows are of each class, where every split needs some of each.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Recording:
     window: Callable[[int], Window]
     between: Callable[[int], Sequence[tuple[int, Detections]]] = lambda _: ()
     learn_until_ns: int = -1
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.life)
