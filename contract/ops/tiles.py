@@ -1,9 +1,9 @@
 """A picture of any size as squares of one size, at its own resolution, and their maps as one.
 
 The squares overlap, so that what lies at the edge of one lies inside another; where they do, the
-mean counts. A picture of a single square is looked at four times instead, mirrored, and the mean
-counts too. Places of a map lie `STEP` pixels apart. Only a picture far smaller than a square is
-enlarged: a network that halves it five times would not see much in it.
+mean counts. A picture of a single square is looked at twice instead, as it is and turned by 180
+degrees, and the mean counts too. Places of a map lie `STEP` pixels apart. Only a picture far
+smaller than a square is enlarged: a network that halves it five times would not see much in it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from contract.spec import Array, Floats
 SIDE = 256  # pixels of a square
 STEP = 8  # pixels from one place of a map to the next
 _OVERLAP = 64  # pixels, at least
-_MIRRORED = ((1, 1), (-1, 1), (1, -1), (-1, -1))  # steps down and across
 _SMALL = 192  # pixels: a picture whose longer side is no longer is enlarged to a square's
 
 
@@ -69,7 +68,8 @@ def enlarged(picture: Array, *, is_mask: bool = False) -> Array:
 def looks(picture: Array) -> Floats:
     """(looks, 256, 256, 3) float32: what a network is shown of a picture, for `joined`.
 
-    All squares, or the only one as it is and mirrored (test-time augmentation).
+    All squares, or the only one as it is and turned (test-time augmentation): the smallest marks
+    then lie otherwise in the network's grid of places.
 
     Args:
         picture: (height, width, 3), as `enlarged` gives it.
@@ -77,7 +77,7 @@ def looks(picture: Array) -> Floats:
     squares = cut(picture)
     if len(squares) > 1:
         return squares
-    return np.concatenate([squares[:, ::down, ::across] for down, across in _MIRRORED])
+    return np.concatenate([squares, squares[:, ::-1, ::-1]])
 
 
 def cut(picture: Array) -> Floats:
@@ -122,8 +122,8 @@ def joined(maps: Floats, lies: Layout) -> Floats:
     """
     side = SIDE // STEP
     if len(lies.down) == len(lies.across) == 1:
-        each = [one[::d, ::a] for one, (d, a) in zip(maps, _MIRRORED, strict=True)]
-        mean: Floats = np.mean(each, axis=0, dtype=np.float32)
+        as_it_is, turned = maps
+        mean: Floats = (as_it_is + turned[::-1, ::-1]) / 2
         return mean[: lies.rows, : lies.columns]
     shape = (lies.down[-1] + side, lies.across[-1] + side)
     total = np.zeros((*shape, maps.shape[-1]), np.float32)

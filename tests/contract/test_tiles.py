@@ -38,14 +38,14 @@ def test_maps_are_joined_where_their_squares_lay():
     np.testing.assert_allclose(tiles.joined(maps, lies), whole, atol=1e-6)
 
 
-def test_a_single_square_is_looked_at_four_times():
-    """A map of what is shown, whose mean over the mirrored looks is that of the picture itself."""
+def test_a_single_square_is_looked_at_twice():
+    """A map of what is shown, whose mean over both looks is that of the picture itself."""
     height, width = 200, 240
     picture = np.random.default_rng(2).uniform(0, 255, (height, width, 3)).astype(np.float32)
     shown = tiles.looks(picture)
-    assert shown.shape == (4, 256, 256, 3)
+    assert shown.shape == (2, 256, 256, 3)
     np.testing.assert_array_equal(shown[:1], tiles.cut(picture))
-    assert all((shown[i] != shown[0]).any() for i in range(1, 4))
+    np.testing.assert_array_equal(shown[1], np.rot90(shown[0], 2))
 
     def seen(pixels):
         """What does not depend on where it lies, and what does: the latter differs by look."""
