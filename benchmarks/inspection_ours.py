@@ -42,10 +42,10 @@ def main(path: Path, engine: str, pictures: Path, threads: int) -> None:
         return pipeline(windows[number % len(windows)])
 
     def network(number: int) -> object:
-        """Every square of it through the engine."""
+        """Every look at it through the engine."""
         return run_rows(engines[stage.name], rows[number % len(rows)])
 
-    inspection_turns.serve({"whole": whole, "network": network}, squares=len(rows[0]))
+    inspection_turns.serve({"whole": whole, "network": network}, looks=len(rows[0]))
 
 
 def in_threads(engine: str, path: Path, model: ModelFile, threads: int) -> Engine:

@@ -46,7 +46,7 @@ def section(found: Found, *, rounds: int, turns: Mapping[int, int]) -> str:
     beside = _BESIDE.format(**versions) if versions else _ALONE
     counts = " and ".join(f"{rounds * turns[size]} at {size} x {size}" for size in sizes)
     tables = "\n\n".join(
-        f"Pictures of {size} x {size}{_squares(found.timed[size, 1])}:\n\n{_times(found, size)}"
+        f"Pictures of {size} x {size}{_looks(found.timed[size, 1])}:\n\n{_times(found, size)}"
         for size in sizes
     )
     return f"""## 8. A part on a line
@@ -67,11 +67,9 @@ pipeline: a picture in memory in, the decision with heat map, box, sizes, reason
 """
 
 
-def _squares(contenders: Mapping[str, Contender]) -> str:
-    counts = {one.ready["squares"] for one in contenders.values() if "squares" in one.ready}
-    return (
-        f", which for ours are {max(counts)} overlapping squares of 256" if max(counts) > 1 else ""
-    )
+def _looks(contenders: Mapping[str, Contender]) -> str:
+    counts = {one.ready["looks"] for one in contenders.values() if "looks" in one.ready}
+    return f", at which ours looks {max(counts)} times, 256 x 256 each" if max(counts) > 1 else ""
 
 
 def _times(found: Found, size: int) -> str:
