@@ -45,7 +45,8 @@ def split(
     dealt = _deal(groups, f"{seed}")
     if apart and classes and any(classes.values()):
         deals = [dealt, *(_deal(groups, f"{seed}/{number}") for number in range(1, _DEALS))]
-        dealt = min(deals, key=lambda deal: _unevenness(deal, ends, classes))
+        total = _rows(groups, classes)
+        dealt = min(deals, key=lambda deal: _unevenness(deal, ends, classes, total))
     return {
         "training": sorted(dealt if uses_all else dealt[ends[-1] :]),
         "validation": sorted(dealt[:apart]),
@@ -59,7 +60,10 @@ def _deal(groups: Sequence[str], salt: str) -> list[str]:
 
 
 def _unevenness(
-    dealt: Sequence[str], ends: Sequence[int], classes: Mapping[str, Mapping[str, int]]
+    dealt: Sequence[str],
+    ends: Sequence[int],
+    classes: Mapping[str, Mapping[str, int]],
+    total: Mapping[str, int],
 ) -> float:
     """How far at most the share of a class that is kept apart is from what it should be.
 
@@ -67,8 +71,8 @@ def _unevenness(
         dealt: names of all groups.
         ends: of what is kept apart, from the start on.
         classes: as in `split`.
+        total: rows of each class in all groups.
     """
-    total = _rows(dealt, classes)
     parts = [_rows(dealt[end - ends[0] : end], classes) for end in ends]
     return max(abs(part[one] / total[one] - _KEPT_APART) for part in parts for one in total)
 
