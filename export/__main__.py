@@ -59,7 +59,8 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
         return build.build(job, out, bars)
     build.check(job, out)
     model = folded(backend.load(job.folder / f"{EMBED}.keras"))
-    trained = published.Trained(model, job.run.splits)
+    weights = job.recipe.stages[EMBED].weights
+    trained = published.Trained(model, job.run.splits, weights)
     try:
         people = pictures(Path(job.run.data_root))  # the run's own are chips of them
         return published.build(people, out, bars, trained=trained)

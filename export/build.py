@@ -204,6 +204,9 @@ def _manifest(
         },
         data=data | {which: ", ".join(names) for which, names in run.splits.items()},
         commit=run.commit,
-        licence=bundle.licence({source.name: source.licence for source in run.sources}),
+        licence=bundle.licence(
+            {source.name: source.licence for source in run.sources},
+            {weight: None for stage in job.recipe.stages.values() for weight in stage.weights},
+        ),
         versions=run.versions | runs.versions("onnx", "onnxruntime", "ai-edge-litert", "tf2onnx"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from contract.spec import Array
 from edge.bundle import Bundle
 from training.datasets import Recording
 from training.watch import Seen
+from training.weights import Weight
 
 _GOLDEN_WINDOWS = 4
 
@@ -58,9 +59,16 @@ def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def licence(sources: Mapping[str, str]) -> str:
-    """What may be said about a model's rights: what it was trained on, and on which terms."""
-    return "trained on: " + "; ".join(f"{name} ({terms})" for name, terms in sources.items())
+def licence(sources: Mapping[str, str], weights: Iterable[Weight] = ()) -> str:
+    """What may be said about a model's rights: what it was trained on, and on which terms.
+
+    Args:
+        sources: terms of each data set.
+        weights: published ones that it began with or learned from.
+    """
+    trained = "trained on: " + "; ".join(f"{name} ({terms})" for name, terms in sources.items())
+    begun = [f"from {one.name}: {one.licence}, {one.origin}" for one in weights]
+    return "; ".join([trained, *begun])
 
 
 def write(

@@ -41,10 +41,12 @@ class Trained:
         model: Keras model, (n, 150, 150, 3) chips -> (n, d) vectors.
         splits: groups by split, as `dataset/name`; the threshold is chosen on those that are not
             in `training`.
+        weights: published ones that it began with or learned from.
     """
 
     model: Any
     splits: Mapping[str, Sequence[str]]
+    weights: Sequence[Weight] = ()
 
 
 def build(
@@ -144,7 +146,12 @@ def _licences(trained: Trained | None) -> str:
         if stage != EMBED or trained is None:
             used.setdefault(one.weight, []).append(stage)
     said = [f"{', '.join(s)}: {one.licence}, {one.origin}" for one, s in used.items()]
-    return "; ".join([*said, f"{EMBED}: trained here, on the data named"] if trained else said)
+    if trained is not None:
+        said.append(f"{EMBED}: trained here, on the data named")
+        said += [
+            f"{EMBED}, from {one.name}: {one.licence}, {one.origin}" for one in trained.weights
+        ]
+    return "; ".join(said)
 
 
 def _float16(work: Path, stage: str, model: Any) -> ModelFile:

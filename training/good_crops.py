@@ -20,6 +20,7 @@ from training.datasets import Recording
 from training.part_crops import Photo, Pictures
 from training.parts import GOOD, items
 from training.recipes import Examples, StageRecipe
+from training.weights import Weight
 
 _PLACES = SIDE // STEP
 _VALIDATED = 64  # pictures, at most
@@ -54,6 +55,7 @@ def stage(
     steps: int,
     batch: int,
     learning_rate: float,
+    weights: Sequence[Weight] = (),
 ) -> StageRecipe:
     """How a network whose scores are errors learns from good parts.
 
@@ -65,6 +67,7 @@ def stage(
         steps: batches of an epoch.
         batch: crops.
         learning_rate: at the start.
+        weights: as in a `StageRecipe`.
     """
 
     def head(kept: Any, _targets: Floats) -> Any:
@@ -86,6 +89,7 @@ def stage(
         head=head,
         validate=validate,
         rows=part_crops.evenly(rows=steps * batch),
+        weights=weights,
     )
 
 

@@ -19,6 +19,7 @@ from edge.pipeline import run_rows
 from export import published
 from export.evaluate import evaluate, main
 from training import datasets
+from training.weights import DLIB_RESNET
 
 SHIPPED = Path(__file__).resolve().parents[2] / "bundles" / "faces"
 
@@ -54,6 +55,13 @@ def test_of_an_embedding_that_was_trained_here_nobody_else_is_named():
     assert "CC0" not in said
     assert "dlib" not in said
     assert said.endswith("embed: trained here, on the data named")
+
+
+def test_of_an_embedding_that_learned_from_published_weights_their_terms_are_told():
+    learned = published.Trained(None, {"training": []}, weights=(DLIB_RESNET,))
+    said = published._licences(learned)
+    assert "embed, from dlib_face_recognition_resnet_model_v1.dat: CC0" in said
+    assert "Davis E. King" in said
 
 
 def test_another_processor_may_differ_in_the_last_digits_and_in_nothing_else(bundle):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.report import Section
     from training.run import Run
     from training.watch import Seen, Watched
+    from training.weights import Weight
 
 Examples = tuple[Any, Floats]  # inputs are float32 too, or give such
 
@@ -58,6 +59,7 @@ class StageRecipe:
             chance favours an early one.
         explain: the trained Keras model, recordings kept for validation -> sections of the report
             on what it looks at.
+        weights: published ones that it begins with or learns from; the bundle tells their terms.
     """
 
     data: Callable[[Sequence[Recording]], Examples]
@@ -78,6 +80,7 @@ class StageRecipe:
     learn: Callable[[Sequence[Seen]], dict[str, Array]] | None = None
     settles: float = 0.0
     explain: Callable[[Any, Sequence[Recording]], list[Section]] | None = None
+    weights: Sequence[Weight] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ zeros at the bottom, at the right and after its last channel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ _BLOCKS = (
 )
 
 
+Convolve = Callable[..., Any]
+
+
 @dataclass(frozen=True, eq=False)
 class Parameters:
     """What the file holds, each affine layer folded into the convolution before it.
@@ -53,11 +56,13 @@ class Parameters:
     embedding: Floats
 
 
-def model(file: Path | None = None) -> Any:
+def model(file: Path | None = None, *, convolve: Convolve | None = None) -> Any:
     """The network.
 
     Args:
         file: dlib's file; fetched where it is not given.
+        convolve: a map, kernel and bias, and what a Keras `Conv2D` is told besides -> the next map;
+            None: one such layer.
 
     Returns:
         Keras model from (150, 150, 3) float32 RGB pixels from 0 to 255 to (128,) float32.
@@ -70,11 +75,15 @@ def model(file: Path | None = None) -> Any:
 
     parameters = parse((file or fetch(DLIB_RESNET)).read_bytes())
     unused = iter(parameters.convolutions)
+
+    def following(x: Any, **how: Any) -> Any:
+        return (convolve or convolved)(x, *next(unused), **how)
+
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
-    x = _convolve(pixels, unused, strides=2, padding="valid", activation="relu")
+    x = following(pixels, strides=2, padding="valid", activation="relu")
     x = keras.layers.MaxPooling2D(3, strides=2)(x)
     for filters, halves in _BLOCKS:
-        x = _block(x, unused, filters=filters, halves=halves)
+        x = _block(x, following, filters=filters, halves=halves)
     x = keras.layers.GlobalAveragePooling2D()(x)
     last = keras.layers.Dense(EMBEDDING, use_bias=False, name="embedding")
     made = keras.Model(pixels, last(x), name="dlib_resnet")
@@ -82,13 +91,13 @@ def model(file: Path | None = None) -> Any:
     return made
 
 
-def _block(x: Any, unused: Iterator[tuple[Floats, Floats]], *, filters: int, halves: bool) -> Any:
+def _block(x: Any, following: Callable[..., Any], *, filters: int, halves: bool) -> Any:
     """Two convolutions and a way past them."""
     import keras
 
     first = {"strides": 2, "padding": "valid"} if halves else {"padding": "same"}
-    y = _convolve(x, unused, activation="relu", **first)
-    y = _convolve(y, unused, padding="same")
+    y = following(x, activation="relu", **first)
+    y = following(y, padding="same")
     if halves:
         x = keras.layers.AveragePooling2D(2)(x)
         rows, columns = (max(x.shape[axis], y.shape[axis]) for axis in (1, 2))
@@ -96,11 +105,10 @@ def _block(x: Any, unused: Iterator[tuple[Floats, Floats]], *, filters: int, hal
     return keras.layers.ReLU()(keras.layers.Add()([x, y]))
 
 
-def _convolve(x: Any, unused: Iterator[tuple[Floats, Floats]], **how: Any) -> Any:
-    """The next convolution, with its weights."""
+def convolved(x: Any, kernel: Floats, bias: Floats, **how: Any) -> Any:
+    """A convolution with its weights; `how` as of a Keras `Conv2D`."""
     import keras
 
-    kernel, bias = next(unused)
     layer = keras.layers.Conv2D(kernel.shape[3], kernel.shape[:2], **how)
     y = layer(x)
     layer.set_weights([kernel, bias])

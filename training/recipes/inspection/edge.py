@@ -14,7 +14,7 @@ from typing import Any
 from contract.ops.tiles import SIDE
 from training import defect_nets
 from training.part_crops import Pictures
-from training.weights import efficientnet_lite0
+from training.weights import EFFICIENTNET_LITE0, efficientnet_lite0
 
 _BLOCKS = (2, 4, 10, 15)
 _WIDTH = 48
@@ -41,6 +41,7 @@ _HOW = {
     "batch": 16,
     "learning_rate": 9e-4,
     "layers": ("block_2", "block_4", "block_10"),
+    "weights": (EFFICIENTNET_LITE0,),
 }
 METHODS = {
     "edge": {"look": defect_nets.supervised(network, **_HOW)},

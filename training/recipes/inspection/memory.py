@@ -13,6 +13,7 @@ from contract.spec import Array
 from training import defect_nets, good_parts
 from training.recipes import StageRecipe
 from training.watch import Seen
+from training.weights import EFFICIENTNET_LITE0
 
 
 def _stage(learn: Callable[[Sequence[Seen]], dict[str, Array]]) -> StageRecipe:
@@ -27,6 +28,7 @@ def _stage(learn: Callable[[Sequence[Seen]], dict[str, Array]]) -> StageRecipe:
         calibration=defect_nets.calibration,
         by_batch=True,
         learn=learn,
+        weights=(EFFICIENTNET_LITE0,),
     )
 
 

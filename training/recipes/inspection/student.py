@@ -16,7 +16,7 @@ import numpy as np
 from contract.ops.tiles import SIDE
 from contract.spec import Floats
 from training import backend, good_crops, part_crops
-from training.weights import efficientnet_lite0
+from training.weights import EFFICIENTNET_LITE0, efficientnet_lite0
 
 _BLOCKS = (4, 10)  # 40 and 112 features, at strides of 8 and 16 pixels
 _STANDARD = 2.0  # deviation of a teacher's feature on good parts: ReLU6 is then 3 of them
@@ -120,6 +120,7 @@ METHODS = {
             steps=60,
             batch=8,
             learning_rate=2e-3,
+            weights=(EFFICIENTNET_LITE0,),
         )
     }
 }
