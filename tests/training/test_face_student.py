@@ -10,7 +10,7 @@ from contract.ops import drawn
 from contract.spec import Window
 from export import tflite
 from training import backend, face_chips, loop, recipes
-from training.datasets import Recording
+from training.datasets import DataError, Recording
 from training.recipes.faces import student
 from training.verification import paired_cosines
 from training.weights import DLIB_RESNET, dlib_resnet
@@ -153,3 +153,9 @@ def test_it_learns_what_the_published_network_says(begun):
         paired_cosines(np.asarray(one(rows)), teacher).mean() for one in (begun, model)
     )
     assert after > before
+
+
+def test_too_few_faces_to_compare_are_told(begun):
+    chips, targets = face_chips.chips(people(1))
+    with pytest.raises(DataError, match="show 1 faces, too few to compare; fix:"):
+        student.unlike(begun, (chips[np.arange(1)], targets[:1]))

@@ -17,6 +17,7 @@ import numpy as np
 
 from contract.spec import Array, Floats
 from training import backend, face_chips, identities
+from training.datasets import DataError
 from training.face_protocols import EMBED
 from training.recipes import Examples, StageRecipe
 from training.weights import DLIB_RESNET, dlib_resnet, fetch
@@ -25,7 +26,7 @@ from training.weights import faces as published
 NUMBERS = 1_290_000  # at most: with what a file holds besides, under 1.5 MB
 _ALIKE = 8  # channels that a device computes at once
 _OF_BOTH = 0.35  # share of the faces that are two in one
-_END = 2.0  # weight of the embedding, where all blocks together have 1
+_END = 2.0  # weight of the embedding beside the mean of all blocks
 _Parts = tuple[Array, Array, Array]  # left, values, right, of a singular value decomposition
 
 
@@ -131,12 +132,12 @@ def beside_the_published(student: Any, _targets: Floats) -> Any:
     pixels = keras.Input(face_chips.SHAPE, name="chips")
     wanted = _by_blocks(teacher, "published")(pixels)
     said = _by_blocks(student, "blocks")(pixels)
-    missed = []
+    shares = []
     for one, other in zip(wanted, said, strict=True):
         axes = tuple(range(1, len(one.shape)))
         variance = ops.mean(ops.square(one - ops.mean(one, axis=0, keepdims=True)))
-        missed.append(ops.mean(ops.square(one - other), axis=axes) / (variance + 1e-9))
-    return keras.Model(pixels, ops.stack(missed, axis=1))
+        shares.append(ops.mean(ops.square(one - other), axis=axes) / (variance + 1e-9))
+    return keras.Model(pixels, ops.stack(shares, axis=1))
 
 
 def _by_blocks(model: Any, name: str) -> Any:
@@ -155,8 +156,17 @@ def missed(_targets: Any, shares: Any) -> Any:
 
 
 def unlike(student: Any, examples: Examples) -> float:
-    """What the student misses of the published embeddings: share of their variance."""
+    """What the student misses of the published embeddings: share of their variance.
+
+    Raises:
+        DataError: fewer than two faces.
+    """
     chips, _ = examples
+    if len(chips) < 2:
+        raise DataError(
+            f"people kept apart show {len(chips)} faces, too few to compare; fix: --data with more "
+            "people whose faces can be seen"
+        )
     every = chips[np.arange(len(chips))]
     wanted = backend.as_model(published.embedding())(every)
     said = backend.as_model(student)(every)
