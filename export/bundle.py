@@ -67,7 +67,7 @@ def licence(sources: Mapping[str, str], weights: Iterable[Weight] = ()) -> str:
         weights: published ones that it began with or learned from.
     """
     trained = "trained on: " + "; ".join(f"{name} ({terms})" for name, terms in sources.items())
-    begun = [f"from {one.name}: {one.licence}, {one.origin}" for one in weights]
+    begun = [f"from {one.name}: {one.terms}" for one in weights]
     return "; ".join([trained, *begun])
 
 

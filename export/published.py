@@ -145,12 +145,10 @@ def _licences(trained: Trained | None) -> str:
     for stage, one in faces.STAGES.items():
         if stage != EMBED or trained is None:
             used.setdefault(one.weight, []).append(stage)
-    said = [f"{', '.join(s)}: {one.licence}, {one.origin}" for one, s in used.items()]
+    said = [f"{', '.join(s)}: {one.terms}" for one, s in used.items()]
     if trained is not None:
         said.append(f"{EMBED}: trained here, on the data named")
-        said += [
-            f"{EMBED}, from {one.name}: {one.licence}, {one.origin}" for one in trained.weights
-        ]
+        said += [f"{EMBED}, from {one.name}: {one.terms}" for one in trained.weights]
     return "; ".join(said)
 
 

@@ -7,8 +7,11 @@ import pytest
 
 from edge.bundle import Bundle
 from edge.errors import BundleError
+from export import bundle
 from export.__main__ import main
 from export.convert import ConversionError
+from training import recipes
+from training.weights import EFFICIENTNET_LITE0
 
 pytestmark = [
     pytest.mark.training,
@@ -33,6 +36,14 @@ def test_it_says_sizes_and_parity(exported):
         assert said["metrics"][engine]["sqnr_db"] > 20
         loss = said["metrics"][engine]["rebuild_rms"] - said["metrics"]["float"]["rebuild_rms"]
         assert loss <= said["tolerances"]["rebuild_rms"]
+
+
+def test_the_terms_of_weights_that_it_began_with_are_told():
+    said = bundle.licence({"parts": "MIT"}, (EFFICIENTNET_LITE0,))
+    assert said.startswith("trained on: parts (MIT); from efficientnet-lite0-57934424.pth: Apache")
+    for method in ("edge", "good-only", "padim", "memory", "student"):
+        assert recipes.load("inspection", method).stages["look"].weights == (EFFICIENTNET_LITE0,)
+    assert not recipes.load("inspection", "quarter").stages["look"].weights
 
 
 def test_the_manifest_says_where_it_comes_from(exported):

@@ -23,12 +23,13 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def weights_at_hand(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def weights_at_hand():
     file = fetched(DLIB_RESNET)
-    monkeypatch.setattr(student, "fetch", lambda _weight: file)
-    monkeypatch.setattr(dlib_resnet, "fetch", lambda _weight: file)
-    monkeypatch.setattr(published, "fetch", lambda _weight: file)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (student, dlib_resnet, published):
+            patch.setattr(module, "fetch", lambda _weight: file)
+        yield
 
 
 def faces(count):
@@ -53,11 +54,7 @@ def people(count):
 @pytest.fixture(scope="module")
 def begun():
     backend.quiet()
-    with pytest.MonkeyPatch.context() as patch:
-        file = fetched(DLIB_RESNET)
-        patch.setattr(student, "fetch", lambda _weight: file)
-        patch.setattr(dlib_resnet, "fetch", lambda _weight: file)
-        return student.network()
+    return student.network()
 
 
 @pytest.mark.parametrize(

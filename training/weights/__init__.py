@@ -54,6 +54,11 @@ class Weight:
         """The file's own name."""
         return self.member.rpartition("/")[2]
 
+    @property
+    def terms(self) -> str:
+        """Licence and origin, in words."""
+        return f"{self.licence}, {self.origin}"
+
 
 DLIB_RESNET = Weight(
     package="face_recognition_models",

@@ -39,9 +39,6 @@ _BLOCKS = (
 )
 
 
-Convolve = Callable[..., Any]
-
-
 @dataclass(frozen=True, eq=False)
 class Parameters:
     """What the file holds, each affine layer folded into the convolution before it.
@@ -56,13 +53,22 @@ class Parameters:
     embedding: Floats
 
 
-def model(file: Path | None = None, *, convolve: Convolve | None = None) -> Any:
+def convolved(x: Any, kernel: Floats, bias: Floats, **how: Any) -> Any:
+    """A convolution with its weights; `how` as of a Keras `Conv2D`."""
+    import keras
+
+    layer = keras.layers.Conv2D(kernel.shape[3], kernel.shape[:2], **how)
+    y = layer(x)
+    layer.set_weights([kernel, bias])
+    return y
+
+
+def model(file: Path | None = None, *, convolve: Callable[..., Any] = convolved) -> Any:
     """The network.
 
     Args:
         file: dlib's file; fetched where it is not given.
-        convolve: a map, kernel and bias, and what a Keras `Conv2D` is told besides -> the next map;
-            None: one such layer.
+        convolve: a map, kernel and bias, and what a Keras `Conv2D` is told besides -> the next map.
 
     Returns:
         Keras model from (150, 150, 3) float32 RGB pixels from 0 to 255 to (128,) float32.
@@ -77,7 +83,7 @@ def model(file: Path | None = None, *, convolve: Convolve | None = None) -> Any:
     unused = iter(parameters.convolutions)
 
     def following(x: Any, **how: Any) -> Any:
-        return (convolve or convolved)(x, *next(unused), **how)
+        return convolve(x, *next(unused), **how)
 
     pixels = keras.Input(INPUT_SHAPE, name="pixels")
     x = following(pixels, strides=2, padding="valid", activation="relu")
@@ -103,16 +109,6 @@ def _block(x: Any, following: Callable[..., Any], *, filters: int, halves: bool)
         rows, columns = (max(x.shape[axis], y.shape[axis]) for axis in (1, 2))
         x, y = (_extend(one, rows, columns, filters) for one in (x, y))
     return keras.layers.ReLU()(keras.layers.Add()([x, y]))
-
-
-def convolved(x: Any, kernel: Floats, bias: Floats, **how: Any) -> Any:
-    """A convolution with its weights; `how` as of a Keras `Conv2D`."""
-    import keras
-
-    layer = keras.layers.Conv2D(kernel.shape[3], kernel.shape[:2], **how)
-    y = layer(x)
-    layer.set_weights([kernel, bias])
-    return y
 
 
 def _extend(x: Any, rows: int, columns: int, channels: int) -> Any:

@@ -27,7 +27,6 @@ NUMBERS = 1_290_000  # at most: with what a file holds besides, under 1.5 MB
 _ALIKE = 8  # channels that a device computes at once
 _OF_BOTH = 0.35  # share of the faces that are two in one
 _END = 2.0  # weight of the embedding beside the mean of all blocks
-_Parts = tuple[Array, Array, Array]  # left, values, right, of a singular value decomposition
 
 
 def network() -> Any:
@@ -73,7 +72,7 @@ def _seen_by_one_pixel(kernel: Floats) -> Floats:
 def _halves(kernel: Floats, share: float) -> tuple[Floats, Floats]:
     """(rows, 1, in, rank) and (1, columns, rank, out), both as large as each other."""
     rows, columns, into, out = kernel.shape
-    left, values, right = _parts(kernel)
+    left, values, right = np.linalg.svd(_matrix(kernel), full_matrices=False)
     rank = _rank(values, share)
     root = np.sqrt(values[:rank])
     down = (left[:, :rank] * root).reshape(rows, 1, into, rank)
@@ -81,11 +80,11 @@ def _halves(kernel: Floats, share: float) -> tuple[Floats, Floats]:
     return down.astype(np.float32), across.transpose(1, 0, 2)[None].astype(np.float32)
 
 
-def _parts(kernel: Floats) -> _Parts:
+def _matrix(kernel: Floats) -> Array:
+    """(rows * in, columns * out), whose rank is that of the map between both halves."""
     rows, columns, into, out = kernel.shape
-    matrix = kernel.astype(np.float64).transpose(0, 2, 1, 3).reshape(rows * into, columns * out)
-    left, values, right = np.linalg.svd(matrix, full_matrices=False)
-    return left, values, right
+    made: Array = kernel.astype(np.float64).transpose(0, 2, 1, 3)
+    return made.reshape(rows * into, columns * out)
 
 
 def _rank(values: Array, share: float) -> int:
@@ -101,7 +100,7 @@ def _share_kept() -> float:
     parameters = dlib_resnet.parse(fetch(DLIB_RESNET).read_bytes())
     kernels = [kernel for kernel, _ in parameters.convolutions]
     kernels[-1] = _seen_by_one_pixel(kernels[-1])
-    values = [_parts(kernel)[1] for kernel in kernels]
+    values = [np.linalg.svd(_matrix(kernel), compute_uv=False) for kernel in kernels]
 
     def numbers(share: float) -> int:
         total = parameters.embedding.size
