@@ -68,7 +68,7 @@ def _of_run(job: Job, out: Path, bars: Progress) -> Manifest:
         raise
     except ValueError as error:  # no threshold keeps strangers out
         raise DataError(
-            f"{job.folder}: {error}; no bundle written; fix: train on more people"
+            f"{job.folder}: {error}; no bundle written; fix: train longer, or on more people"
         ) from None
 
 
