@@ -13,7 +13,8 @@ import numpy as np
 
 from contract.spec import Array, Floats
 
-_BRIGHTEST = 99.5  # percentile of grey taken for white: a lamp in the picture is not
+_BRIGHTEST = 0.995  # quantile of grey taken for white: a lamp in the picture is not
+_LEVELS, _BEYOND = 4096, 256.0  # of grey that are counted, and where they end
 _MIDDLE, _WHITE = 0.47, 230.0
 _EXPONENTS = (0.2, 1.5)
 _HALF = 0.5  # scales below it skip pixels when interpolated
@@ -100,7 +101,7 @@ def back(matrix: Array, points: Floats) -> Floats:
 
 
 def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False) -> Floats:
-    """(size, size, 3) float32: a picture moved, bilinear; reduced by area first where it shrinks.
+    """(size, size, 3) float32: a picture moved, bilinear; halved first where it shrinks.
 
     Args:
         picture: uint8 or float32.
@@ -108,14 +109,7 @@ def warp(picture: Array, matrix: Array, *, size: int, edge_goes_on: bool = False
         size: of the square.
         edge_goes_on: outside of the picture its edge is repeated; else black.
     """
-    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale < _HALF:
-        height, width = picture.shape[:2]
-        smaller = (max(round(2 * scale * width), 1), max(round(2 * scale * height), 1))
-        picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
-        shrunk = np.array([smaller[0] / width, smaller[1] / height])
-        matrix = np.column_stack([matrix[:, :2] / shrunk, matrix[:, 2]])
-    picture, matrix = _needed(picture, matrix, size)
+    picture, matrix = _halved(*_needed(picture, matrix, size))
     # OpenCV has the centre of the first pixel at 0, 0
     shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5])
     border = cv2.BORDER_REPLICATE if edge_goes_on else cv2.BORDER_CONSTANT
@@ -133,14 +127,33 @@ def _needed(picture: Array, matrix: Array, size: int) -> tuple[Array, Array]:
     """The part of a picture that a square shows, and its matrix: a face is few of 40 megapixels."""
     square = np.array([(0, 0), (size, 0), (0, size), (size, size)], np.float64)
     corners = np.linalg.solve(matrix[:, :2], (square - matrix[:, 2]).T)
+    spare = _SPARE / min(_scale(matrix), 1.0)
     spans = []
     for along, length in zip(corners, (picture.shape[1], picture.shape[0]), strict=True):
-        first = int(np.clip(np.floor(along.min()) - _SPARE, 0, length - 1))
-        last = int(np.clip(np.ceil(along.max()) + _SPARE, first + 1, length))
+        first = int(np.clip(np.floor(along.min() - spare), 0, length - 1))
+        last = int(np.clip(np.ceil(along.max() + spare), first + 1, length))
         spans.append(slice(first, last))
     across, down = spans
     corner = matrix[:, :2] @ np.array([across.start, down.start], np.float64)
     return picture[down, across], np.column_stack([matrix[:, :2], matrix[:, 2] + corner])
+
+
+def _halved(picture: Array, matrix: Array) -> tuple[Array, Array]:
+    """As often as it takes: what is interpolated at less than half of its size skips pixels.
+
+    The mean of four, for OpenCV is many times faster at it than at any other ratio.
+    """
+    while _scale(matrix) < _HALF and min(picture.shape[:2]) > 1:
+        height, width = (length // 2 for length in picture.shape[:2])
+        even = picture[: 2 * height, : 2 * width]
+        picture = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+        matrix = matrix * (2.0, 2.0, 1.0)
+    return picture, matrix
+
+
+def _scale(matrix: Array) -> float:
+    """Pixels of the square for one of the picture."""
+    return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
 def reduced(picture: Array, *, longest: int) -> Array:
@@ -163,9 +176,24 @@ def even_light(picture: Array) -> Floats:
         picture: uint8 or float32.
     """
     x = np.asarray(picture, np.float32)
-    grey = cv2.transform(x, _MEAN)  # nine times as fast as NumPy's mean over the last axis
-    white = float(np.percentile(grey, _BRIGHTEST)) + 1.0
-    middle = float(np.median(np.clip(grey / white, 1 / 255, 1.0)))
+    middle, white = _quantiles(cv2.transform(x, _MEAN), (0.5, _BRIGHTEST))
+    white += 1.0
+    middle = float(np.clip(middle / white, 1 / 255, 1.0))
     exponent = float(np.clip(np.log(_MIDDLE) / np.log(middle + 0.001), *_EXPONENTS))
-    light: Floats = _WHITE * np.clip(x / white, 1 / 255, 1.0) ** np.float32(exponent)
+    light: Floats = x / np.float32(white)
+    np.clip(light, 1 / 255, 1.0, out=light)
+    cv2.pow(light, exponent, light)  # four times as fast as NumPy
+    light *= np.float32(_WHITE)
     return light
+
+
+def _quantiles(grey: Floats, shares: tuple[float, ...]) -> list[float]:
+    """From a histogram: four times as fast as sorting, and less than a tenth of a level off."""
+    counts = cv2.calcHist([grey], [0], None, [_LEVELS], [0.0, _BEYOND]).ravel().cumsum()
+    upper = np.arange(1, _LEVELS + 1) * (_BEYOND / _LEVELS)
+    return [float(found) for found in np.interp(np.array(shares) * counts[-1], counts, upper)]
+
+
+def mirrored(picture: Floats) -> Floats:
+    """(height, width, 3) the picture, left for right."""
+    return np.asarray(cv2.flip(picture, 1), np.float32)

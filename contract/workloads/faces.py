@@ -151,7 +151,7 @@ def chips(window: Window, found: Detections) -> Floats:
         assert face.points is not None
         matrix = image.similarity(face.points, PLACES)
         light = image.even_light(image.warp(window.data, matrix, size=CHIP, edge_goes_on=True))
-        rows += [light, light[:, ::-1]]
+        rows += [light, image.mirrored(light)]
     return _rows(rows, CHIP)
 
 
@@ -213,7 +213,7 @@ def _rows(squares: list[Floats], size: int) -> Floats:
 
 WORKLOAD = Workload(
     name="faces",
-    revision=2,
+    revision=3,
     input=ImageSpec(min_height=16, min_width=16, example_height=480, example_width=640),
     stages=(
         Stage("find", whole, candidates, input_shape=(FULL_RANGE.size, FULL_RANGE.size, 3)),

@@ -142,6 +142,41 @@ def test_only_what_a_square_shows_is_looked_at_and_it_is_the_same():
         np.testing.assert_allclose(moved[:, :2], matrix[:, :2])
 
 
+@pytest.mark.parametrize(("height", "width"), [(481, 643), (37, 1999), (1, 900), (900, 1)])
+def test_a_picture_that_shrinks_is_halved_and_lies_where_it_lay(height, width):
+    """A ramp stays the same ramp, however odd the sides; fine stripes become grey."""
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    ramp = np.stack([255.0 * x / width, 255.0 * y / height, 0 * x], axis=-1).astype(np.float32)
+    square = image.letterbox(ramp, size=48)
+    lies = image.fit(height, width, size=48)
+    left, top, right, bottom = lies.left, lies.top, 48 - lies.left, 48 - lies.top
+    inside = np.s_[int(top) + 2 : int(bottom) - 2, int(left) + 2 : int(right) - 2]
+    column, row = np.meshgrid(np.arange(48) + 0.5, np.arange(48) + 0.5)
+    wanted = [255.0 * (column - left) / (right - left), 255.0 * (row - top) / (bottom - top)]
+    for channel, ramp_there in enumerate(wanted):
+        np.testing.assert_allclose(square[..., channel][inside], ramp_there[inside], atol=2.0)
+    stripes = np.where(np.arange(width) % 2, 255, 0).astype(np.uint8)
+    shown = image.letterbox(np.tile(stripes[:, None], (height, 1, 3)), size=48)
+    if min(height, width) > 40:
+        np.testing.assert_allclose(shown[inside], 127.5, atol=2.0)
+
+
+def test_a_face_in_a_picture_of_many_megapixels_is_cut_out_before_it_is_halved(monkeypatch):
+    seen = []
+    resize = image.cv2.resize
+
+    def counted(picture, *size, **how):
+        seen.append(picture.size)
+        return resize(picture, *size, **how)
+
+    monkeypatch.setattr(image.cv2, "resize", counted)
+    picture = np.zeros((2000, 3000, 3), np.uint8)
+    scale = 0.2  # a face of 480 pixels
+    matrix = np.array([[scale, 0.0, 48.0 - scale * 1500], [0.0, scale, 48.0 - scale * 1000]])
+    image.warp(picture, matrix, size=96)
+    assert 0 < max(seen) < picture.size / 20
+
+
 def test_a_similarity_is_found_and_never_mirrors():
     points = np.array(POINTS)
     turn = 2.0 * np.array([[0.8, -0.6], [0.6, 0.8]])
@@ -161,6 +196,28 @@ def test_light_is_evened_and_a_face_in_the_dark_looks_as_in_the_light():
     assert np.median(again) == pytest.approx(0.47 * 230, abs=4.0)
     assert np.corrcoef(lit.ravel(), again.ravel())[0, 1] > 0.99
     assert np.isfinite(image.even_light(np.zeros((20, 20, 3), np.uint8))).all()
+
+
+@pytest.mark.parametrize("brightest", [3.0, 40.0, 255.0])
+def test_light_is_evened_as_the_formula_says(brightest):
+    rng = np.random.default_rng(0)
+    x = (brightest * rng.random((90, 70, 3)) ** 2).astype(np.float32)
+    grey = x.mean(axis=2)
+    white = np.percentile(grey, 99.5) + 1.0
+    middle = np.median(grey) / white
+    power = np.clip(np.log(0.47) / np.log(middle + 0.001), 0.2, 1.5)
+    wanted = 230.0 * np.clip(x / white, 1 / 255, 1.0) ** power
+    before = x.copy()
+    np.testing.assert_allclose(image.even_light(x), wanted, atol=0.5)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_allclose(
+        image._quantiles(grey, (0.1, 0.9)), np.quantile(grey, (0.1, 0.9)), atol=0.05
+    )
+
+
+def test_a_mirrored_picture_is_its_columns_backwards():
+    picture = np.random.default_rng(0).random((5, 7, 3)).astype(np.float32)
+    np.testing.assert_array_equal(image.mirrored(picture), picture[:, ::-1])
 
 
 def looked_at(at_first, closely=None, again=None, in_parts=()):
