@@ -213,7 +213,7 @@ def _rows(squares: list[Floats], size: int) -> Floats:
 
 WORKLOAD = Workload(
     name="faces",
-    revision=3,
+    revision=2,
     input=ImageSpec(min_height=16, min_width=16, example_height=480, example_width=640),
     stages=(
         Stage("find", whole, candidates, input_shape=(FULL_RANGE.size, FULL_RANGE.size, 3)),
