@@ -11,14 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from contract import gallery
 from contract.gallery import Consent, Gallery, GalleryError, Person
-from contract.spec import Detection, Detections, Floats, ImageSpec, Window
+from contract.spec import Detections, ImageSpec, Window
 from contract.visits import SPOOF, Rules
 from edge import (
     config,
@@ -38,7 +37,7 @@ from edge.gallery_enrol import MOST_AT_ONCE, Outcome, Shown
 from edge.gallery_pictures import Taken
 from edge.gallery_quality import Look, look, told_apart
 from edge.gallery_say import Said
-from edge.pipeline import run_rows, run_stage
+from edge.pipeline import run_stage
 
 _ENROL = """examples:
   vedette enrol Anna --images anna/ --why "opens the door" --until 2027-12-31
@@ -78,13 +77,11 @@ class Eye:
         model_id: of its models.
         same: cosine from which two faces are one person's.
         see: the faces in a picture.
-        keep: what is kept of a picture with a face, (d,) float32.
     """
 
     model_id: str
     same: float
     see: See
-    keep: Callable[[Window, Detection], Floats]
 
 
 Open = Callable[[Path, str | None], Eye]
@@ -132,29 +129,27 @@ def main(verb: str, argv: list[str], open_eye: Open | None = None) -> int:
         return EX_CONFIG if isinstance(error, ConfigError | BundleError) else 1
 
 
-def show(taken: Iterable[Taken], eye: Eye) -> Iterator[Shown]:
+def show(taken: Iterable[Taken], see: See) -> Iterator[Shown]:
     """Each picture with what it is good for; those of files are not kept in memory."""
     for one in taken:
         try:
-            seen = _looked_at(one, eye)
+            seen = _looked_at(one, see)
         except OutputError as error:
             seen = Look(None, (f"{error}; another picture",))
         yield Shown(one if one.file is None else replace(one, data=None), seen)
 
 
-def _looked_at(one: Taken, eye: Eye) -> Look:
-    found = eye.see(one.window) if one.data is not None else ()
+def _looked_at(one: Taken, see: See) -> Look:
+    found = see(one.window) if one.data is not None else ()
     seen = look(one.data, found)
     if one.data is None:
         return seen
     surest = max(found, key=lambda face: face.score, default=None)
-    lies, is_sure = gallery_upright.turned(one.window, surest, eye.see)
+    lies, is_sure = gallery_upright.turned(one.window, surest, see)
     if lies and is_sure:  # the rest of what is said of it means nothing
         return Look(None, (lies,))
     if lies:
         seen = replace(seen, advice=(*seen.advice, f"perhaps {lies}"))
-    if seen.face is not None and not seen.refused:
-        seen = replace(seen, face=replace(seen.face, vector=eye.keep(one.window, seen.face)))
     if seen.face is None or seen.face.label != SPOOF:
         return seen
     if one.file is None:
@@ -213,7 +208,7 @@ def _enrol(arguments: argparse.Namespace, place: Place, open_eye: Open) -> int:
     pipeline = place.pipeline
     served = place.base / pipeline.bundle if pipeline else _BUNDLE
     eye = open_eye(arguments.bundle or served, pipeline.engine if pipeline else None)
-    shown = _shown(arguments, place, eye)
+    shown = _shown(arguments, place, eye.see)
     with gallery_file.alone(place.gallery):
         made = _read_or_begin(place, eye)
         if arguments.rule_out:
@@ -234,9 +229,9 @@ def _enrol(arguments: argparse.Namespace, place: Place, open_eye: Open) -> int:
     return 0 if outcome.person else 1
 
 
-def _shown(arguments: argparse.Namespace, place: Place, eye: Eye) -> list[Shown]:
+def _shown(arguments: argparse.Namespace, place: Place, see: See) -> list[Shown]:
     if not arguments.camera:
-        return list(show(gallery_pictures.in_folder(arguments.images), eye))
+        return list(show(gallery_pictures.in_folder(arguments.images), see))
     if place.pipeline is None:
         raise ConfigError("--camera: which one?; fix: --config FILE, whose source it is")
     source = sources.open_source(place.pipeline.source, name="enrol", base=place.base)
@@ -245,7 +240,7 @@ def _shown(arguments: argparse.Namespace, place: Place, eye: Eye) -> list[Shown]
         if not arguments.json:
             print(gallery_say.line(one), flush=True)  # noqa: T201
 
-    return enough(show(gallery_pictures.of_camera(source), eye), told)
+    return enough(show(gallery_pictures.of_camera(source), see), told)
 
 
 def _change_consent(arguments: argparse.Namespace, place: Place) -> int:
@@ -314,8 +309,6 @@ def open_bundle(path: Path, engine: str | None) -> Eye:
     """
     if importlib.util.find_spec("cv2") is None:
         raise ConfigError("OpenCV is not installed; fix: pip install 'vedette[edge-camera]'")
-    from contract import several_looks  # needs OpenCV
-
     bundle = Bundle.open(path, engine)
     workload = bundle.workload
     if not isinstance(workload.input, ImageSpec) or workload.learn is not None:
@@ -328,12 +321,9 @@ def open_bundle(path: Path, engine: str | None) -> Eye:
                 found = run_stage(stage, bundle.engines.get(stage.name), window, found)
         return told_apart(found, least_live=least_live)
 
-    def keep(window: Window, face: Detection) -> Floats:
-        return several_looks.vector(window, face, partial(run_rows, bundle.engines["embed"]))
-
     point = bundle.manifest.operating_point
     least_live = point.scales.get("least_live", Rules.least_live)
-    return Eye(bundle.model_id, point.threshold, see, keep)
+    return Eye(bundle.model_id, point.threshold, see)
 
 
 def _read_or_begin(place: Place, eye: Eye) -> Gallery:

@@ -10,17 +10,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from contract import workloads
 from contract.fold import Model
 from contract.manifest import MANIFEST
-from contract.spec import Detection, Floats, ImageSpec, OperatingPoint, Window, Workload
+from contract.spec import Floats, ImageSpec, OperatingPoint, Workload
 from edge.bundle import Bundle
 from edge.errors import VedetteError
-from edge.pipeline import run_rows
 from export import device
 from training import datasets, recipes, trade_page
 from training.datasets import DataError, DataSet, Recording
@@ -292,12 +291,6 @@ class _Bench:
     def _bundle(self) -> Bundle:
         assert self.bundle is not None, "a data set whose protocol runs recordings needs a bundle"
         return self.bundle
-
-    def enrolled(self, window: Window, face: Detection) -> Floats:
-        """As `vedette enrol` does."""
-        from contract import several_looks
-
-        return several_looks.vector(window, face, partial(run_rows, self._bundle.engines[EMBED]))
 
     def float_outputs(self, stage: str, inputs: Floats) -> Floats | None:
         """What the float model of a stage gives, where it is one that others published."""

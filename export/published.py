@@ -5,14 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.progress import Progress
 
-from contract import several_looks, workloads
+from contract import workloads
 from contract.manifest import FORMAT_VERSION, Manifest, ModelFile
 from contract.ops import drawn
 from contract.spec import Engine, Window, Workload
@@ -95,8 +94,7 @@ def build(
         engines[EMBED] = _open(work, files[EMBED])
         quantized = [_again(one, engines[EMBED]) for one in seen]
         apart = [one for one in quantized if _name(one.recording) not in learned]
-        enrolled = partial(several_looks.vector, embed=partial(run_rows, engines[EMBED]))
-        point = faces.operating_point(apart, enrolled)
+        point = faces.operating_point(apart)
         alike = np.concatenate([_alike(a, b) for a, b in zip(seen, quantized, strict=True)])
         if not 1.0 - alike.min() <= workload.tolerances["cosine_to_float"]:
             raise ParityError(

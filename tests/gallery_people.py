@@ -85,13 +85,5 @@ def see(window):
     return (Detection("face", 0.9, vector=3 * found, points=FRONTAL),) * faces
 
 
-def keep(_window, face):
-    """One look is enough: it is of length 1 for all that follows."""
-    return face.vector
-
-
-EYE = Eye(MODEL, SAME, see, keep)
-
-
 def open_eye(_path, _engine):
-    return EYE
+    return Eye(MODEL, SAME, see)

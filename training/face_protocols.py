@@ -6,13 +6,13 @@ meant by it, so the largest box is taken: passers-by in the background are small
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from contract.spec import Array, Detection, Detections, Floats, Window
+from contract.spec import Array, Detection, Detections, Floats
 from contract.visits import LIVE
 from training.datasets import Recording
 from training.people import Person
@@ -40,15 +40,6 @@ class KnowsFloat(Protocol):
         ...
 
 
-@runtime_checkable
-class Enrols(Protocol):
-    """A bench that enrols people as the device does."""
-
-    def enrolled(self, window: Window, face: Detection) -> Floats:
-        """(d,) float32, what is kept of a picture with a face."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class Met:
     """One person, as the stages saw every picture.
@@ -59,7 +50,6 @@ class Met:
         floats: the same by the float model; None also where there is none.
         faces: how many faces were found in each picture.
         alike: (n,) cosine between both embeddings of each face found; empty without float model.
-        enrolled: what a device keeps of the picture of that number, which shows a face.
     """
 
     person: Person
@@ -67,7 +57,6 @@ class Met:
     floats: tuple[Floats | None, ...]
     faces: tuple[int, ...]
     alike: Array
-    enrolled: Callable[[int], Floats]
 
     @property
     def name(self) -> str:
@@ -89,20 +78,12 @@ def _meet(bench: Bench, person: Person) -> Met:
     seen = see(bench, person.recording)
     exact = [by_float(bench, seen, i) for i in range(len(seen.found))]
     chosen = [largest(found) for found in seen.found]
-
-    def enrolled(i: int) -> Floats:
-        number = chosen[i]
-        assert isinstance(bench, Enrols), "people are enrolled on a device"
-        assert number is not None, "a picture without a face enrols nobody"
-        return bench.enrolled(person.recording.window(i), seen.found[i][number])
-
     return Met(
         person,
         tuple(_vector(found, one) for found, one in zip(seen.found, chosen, strict=True)),
         tuple(_vector(found, one) for found, one in zip(exact, chosen, strict=True)),
         tuple(len(found) for found in seen.found),
         alike(seen.found, exact),
-        enrolled,
     )
 
 

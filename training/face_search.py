@@ -42,10 +42,10 @@ def enrol(met: Sequence[Met], pictures: Picked) -> Gallery:
         pictures: numbers of those to enrol from, by person; who is not in it is not enrolled.
     """
     taken = [
-        (one.name, one.enrolled(i))
+        (one.name, vector)
         for one in met
         for i in pictures.get(one.name, ())
-        if one.vectors[i] is not None
+        if (vector := one.vectors[i]) is not None
     ]
     vectors = [vector for _, vector in taken]
     stacked = np.stack(vectors) if vectors else np.empty((0, 0), np.float32)

@@ -149,19 +149,10 @@ def chips(window: Window, found: Detections) -> Floats:
     rows = []
     for face in found:
         assert face.points is not None
-        rows += both_sides(window, image.similarity(face.points, PLACES))
+        matrix = image.similarity(face.points, PLACES)
+        light = image.even_light(image.warp(window.data, matrix, size=CHIP, edge_goes_on=True))
+        rows += [light, image.mirrored(light)]
     return _rows(rows, CHIP)
-
-
-def both_sides(window: Window, matrix: Array) -> list[Floats]:
-    """Two of (150, 150, 3) float32: a face in even light, and its mirror image.
-
-    Args:
-        window: the picture it is in.
-        matrix: (2, 3) from points of the picture to points of the chip.
-    """
-    light = image.even_light(image.warp(window.data, matrix, size=CHIP, edge_goes_on=True))
-    return [light, image.mirrored(light)]
 
 
 def embedded(_window: Window, found: Detections, _chips: Floats, rows: Floats) -> Detections:

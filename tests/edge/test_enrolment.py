@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from fakes import FakeClock, FakeSource, window
-from gallery_people import EYE, MODEL, made, open_eye, person, picture, put, vector
+from gallery_people import MODEL, made, open_eye, person, picture, put, see, vector
 
 import vedette
 from contract import gallery
@@ -72,22 +71,6 @@ def test_somebody_is_enrolled_listed_and_forgotten(place, capsys):
     assert enrol("--list") == 0
     assert f"\n  erased {_today()}" in capsys.readouterr().out
     assert "Anna" not in (place / "faces.gallery").read_text()
-
-
-def test_what_is_kept_of_a_picture_is_what_the_bundle_keeps_of_it(place):
-    """Of those that are taken; nothing more is asked of one that is refused."""
-    put(place / "anna" / "3.png", picture(0, 3, faces=2))
-    asked = []
-
-    def keep(shown, face):
-        asked.append(shown.data[0, 0].tolist())
-        return np.roll(face.vector, 1)
-
-    arguments = ["Anna", "--images", "anna"]
-    assert enrolment.main("enrol", arguments, lambda *_: replace(EYE, keep=keep)) == 0
-    assert asked == [[0, 0, 1], [0, 1, 1], [0, 2, 1]]
-    (anna,) = read(place).persons
-    np.testing.assert_allclose(anna.vectors[1], np.roll(vector(0, 1), 1), atol=1e-6)
 
 
 def test_the_same_for_programs(place, capsys):
@@ -380,7 +363,7 @@ def test_a_camera_is_looked_at_until_five_good_pictures_differ():
     source = FakeSource(frames(*kinds))
     seen = []
     taken = gallery_pictures.of_camera(source, clock_s=ticking)
-    good = enrolment.enough(enrolment.show(taken, EYE), seen.append)
+    good = enrolment.enough(enrolment.show(taken, see), seen.append)
     assert [one.taken.name for one in good] == [f"picture {i}" for i in (1, 4, 5, 6, 7)]
     assert [one.is_taken for one in seen] == [True, False, False, True, True, True, True]
 
@@ -397,7 +380,7 @@ def test_a_camera_is_not_looked_at_for_ever():
     taken = list(gallery_pictures.of_camera(source, clock_s=ticking))
     assert 55 <= len(taken) <= 61
     assert source.is_closed
-    bad = list(enrolment.show(taken, EYE))
+    bad = list(enrolment.show(taken, see))
     assert len(enrolment.enough(bad, lambda _one: None)) == 5
 
 

@@ -235,8 +235,8 @@ def test_everybody_in_a_crowd_is_found_once(bundle, people):
     boxes = [face.box for face in faces_in(bundle, scene)]
     fields = {(int(box[0] + box[2]) // 640, int(box[1] + box[3]) // 640) for box in boxes}
     assert len(boxes) == len(fields) == 12
-    eye = enrolment.open_bundle(SHIPPED, "tflite")
-    (shown,) = enrolment.show([gallery_pictures.Taken("crowd", scene)], eye)
+    see = enrolment.open_bundle(SHIPPED, "tflite").see
+    (shown,) = enrolment.show([gallery_pictures.Taken("crowd", scene)], see)
     assert shown.look.refused == ("12 faces in it; cut out the one that is meant",)
 
 
@@ -249,12 +249,12 @@ def test_a_face_on_its_side_or_head_is_told_with_the_turn_that_helps(
     bundle, people, quarters, says
 ):
     """Detectors find it as if it stood, and so its points do not tell."""
-    eye = enrolment.open_bundle(SHIPPED, "tflite")
+    see = enrolment.open_bundle(SHIPPED, "tflite").see
     taken = [
         gallery_pictures.Taken(str(i), np.ascontiguousarray(np.rot90(picture, quarters)))
         for i, picture in enumerate(people[:12])
     ]
-    shown = list(enrolment.show(taken, eye))
+    shown = list(enrolment.show(taken, see))
     if says is None:
         assert all(one.is_taken for one in shown)
     else:

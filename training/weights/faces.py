@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from contract import impostors
-from contract.impostors import Tail
 from contract.ops.decode import BACK, FULL_RANGE, MESH
-from contract.spec import Array, Detection, Floats, OperatingPoint, Window
+from contract.spec import Array, Floats, OperatingPoint
 from training import datasets
 from training.datasets import DataError, DataSet
 from training.face_protocols import EMBED, largest
@@ -110,16 +109,19 @@ def calibration(seen: Sequence[Seen]) -> Floats:
     return rows
 
 
-def operating_point(
-    seen: Sequence[Seen], enrolled: Callable[[Window, Detection], Floats]
-) -> OperatingPoint:
+def operating_point(seen: Sequence[Seen]) -> OperatingPoint:
     """How often somebody is taken for another, and the threshold that keeps strangers out.
 
-    Args:
-        seen: pictures of people.
-        enrolled: what a device keeps of a picture with a face.
+    Each picture is compared with the first three of everybody else of its own data set, as the
+    device compares it with the enrolled: the most alike of a person's pictures counts.
     """
-    tail = strangers(seen, enrolled)
+    tops: list[Array] = []
+    for name in {one.recording.dataset for one in seen}:
+        persons = [_vectors(one) for one in seen if one.recording.dataset == name]
+        for i, own in enumerate(persons):
+            others = [one[:_ENROLLED] for j, one in enumerate(persons) if j != i and len(one)]
+            tops += [cosines(own, one).max(axis=1) for one in others if len(own)]
+    tail = impostors.count(np.concatenate(tops).tolist(), _TAIL)
     chosen = impostors.threshold_for(_FALSE_ACCEPTS_PER_1000, _PERSONS, tail)
     kept = impostors.threshold_for(_KEPT * _FALSE_ACCEPTS_PER_1000, _PERSONS, tail)
     return OperatingPoint(
@@ -130,44 +132,8 @@ def operating_point(
     )
 
 
-def strangers(seen: Sequence[Seen], enrolled: Callable[[Window, Detection], Floats]) -> Tail:
-    """How alike people are to others.
-
-    Each picture is compared with the first three of everybody else of its own data set, as the
-    device compares it with the enrolled: the most alike of a person's pictures counts.
-
-    Args:
-        seen: as in `operating_point`.
-        enrolled: likewise.
-    """
-    tops: list[Array] = []
-    for name in {one.recording.dataset for one in seen}:
-        persons = [one for one in seen if one.recording.dataset == name and _faces(one)]
-        met = [np.stack([_vector(face) for _, face in _faces(one)]) for one in persons]
-        of_persons = [
-            np.stack([
-                enrolled(one.recording.window(i), face) for i, face in _faces(one)[:_ENROLLED]
-            ])
-            for one in persons
-        ]  # fmt: skip
-        tops += [
-            cosines(own, others).max(axis=1)
-            for i, own in enumerate(met)
-            for j, others in enumerate(of_persons)
-            if j != i
-        ]
-    return impostors.count(np.concatenate(tops).tolist(), _TAIL)
-
-
-def _faces(one: Seen) -> list[tuple[int, Detection]]:
-    """Numbers of the pictures that show a face, with the largest in each."""
-    return [
-        (i, faces[number])
-        for i, faces in enumerate(one.found)
-        if (number := largest(faces)) is not None
-    ]
-
-
-def _vector(face: Detection) -> Floats:
-    assert face.vector is not None, "a face comes out of its stages with an embedding"
-    return face.vector
+def _vectors(one: Seen) -> Floats:
+    """(pictures, d) embeddings of the largest face of each picture that shows one."""
+    found = [faces[number].vector for faces in one.found if (number := largest(faces)) is not None]
+    vectors = [vector for vector in found if vector is not None]
+    return np.stack(vectors) if vectors else np.zeros((0, 0), np.float32)
