@@ -141,8 +141,8 @@ class Bundle:
         expected_inputs: Floats = golden[f"{stage}.input"]
         if inputs.shape != expected_inputs.shape or not self._is_same(inputs, expected_inputs):
             raise BundleError(
-                f"{self.path}: preprocessing of stage {stage!r} is not the one it was trained "
-                "with; fix: train again, or install the version that made it"
+                f"{self.path}: preprocessing of stage {stage!r} is not the one it was exported "
+                "with; fix: export it again, or install the version that made it"
             )
         # the stored inputs, not ours: integers must then agree to the last bit, floats nearly
         outputs = run_rows(self.engines[stage], expected_inputs)
