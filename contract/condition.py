@@ -8,7 +8,9 @@ over its own time, the first three of the worst channel:
   ever slower, so that what it may follow grows with the logarithm of the machine's age only.
 - `impulses`: in what share of the last 45 minutes the signal was more impulsive than 95 % of all
   that went before (an on-line conformal test: Vovk et al., Algorithmic Learning in a Random World,
-  2005), counting only what is 5 % more impulsive than usual.
+  2005), counting only what is 5 % more impulsive than usual. It is at most half as much again as
+  in the last quarter of an hour, for what has stopped is not damage that lasts. What was told and
+  passed is told again only when it is a quarter more than it was then, or most of the time.
 - `level`: rise of the level below 1 kHz, the range of ISO 20816, over the last two minutes.
 - `novelty`: how far the bands of the last windows are from healthy in this machine's own measure
   (`contract.novelty`): quick, for what happens suddenly to a machine that ran steadily.
@@ -43,6 +45,9 @@ _USUAL = 0.95
 _ENOUGH = 60  # slots: among fewer a handful of impulses may be chance
 _LEAST_CREST = 0.05  # nepers
 _RUNNING = 6  # slots without a pause
+_RECENT, _STILL = 90, 1.5  # slots; times their share
+_PASSED = 0.5  # of the peak
+_MORE, _MOSTLY = 1.25, 0.5  # times what was told; share that is told however often
 _CREST_LOW, _CREST_STEP, _CREST_BINS = -2.0, 0.01, 600  # nepers from the healthy median
 
 
@@ -88,6 +93,7 @@ class Condition:
         self._late: deque[tuple[float, Array]] = deque(maxlen=_MOST_LATE)
         self._novelty = _novelty_of(profile.learned)
         self._slots = _no_slots()
+        self._peak, self._told = 0.0, 0.0  # shares of impulses: in a notice; in one that passed
         self.parts = dict.fromkeys(PARTS, 0.0)
 
     def update(self, found: Detections, t_ns: int) -> Detections:
@@ -102,12 +108,15 @@ class Condition:
             self.parts["novelty"] = self._novelty.score(rows[:, :-2].ravel())
         self._see_impulses(rows[:, -2])
         self._see_level(rows[:, -1])
-        by = {part: self.parts[part] / self._scales[part] for part in PARTS}
+        news = max(self._scales["impulses"], min(_MORE * self._told, _MOSTLY))
+        limits = self._scales | {"impulses": news}
+        by = {part: self.parts[part] / limits[part] for part in PARTS}
         notices = by | {
             "impulses": min(by["impulses"], _BORNE_OUT * by["spectrum"]),
             "novelty": max(by["novelty"], min(self.parts["novelty"], self._running())),
         }
         label = max(notices, key=lambda part: notices[part])
+        self._remember(self.parts["impulses"], is_told=notices["impulses"] >= 1.0)
         changed = max(by["spectrum"], by["novelty"])
         alarms = {
             "level": max(min(by["level"], _BORNE_OUT * max(changed, by["impulses"])), 0.0),
@@ -140,12 +149,21 @@ class Condition:
         bins = _crest_bin(crest)
         slots = self._slots["impulses"]
         slots.add(self._now_s, (bins > limit).astype(np.float32))
-        share = slots.values.sum(axis=0) / max(len(slots.values), _ENOUGH)
-        self.parts["impulses"] = float(share.max() * slots.full)
+        lately = slots.values[-_RECENT:]
+        share = slots.values.sum(axis=0) / max(len(slots.values), _ENOUGH) * slots.full
+        still = _STILL * lately.sum(axis=0) / max(len(lately), _ENOUGH)
+        self.parts["impulses"] = float(np.minimum(share, still).max())
         self._late.append((self._now_s, bins))
         while self._late[0][0] <= self._now_s - _LATE_S or len(self._late) == _MOST_LATE:
             _, old = self._late.popleft()
             self._usual[np.arange(len(old)), old] += 1
+
+    def _remember(self, share: float, *, is_told: bool) -> None:
+        """How high impulses were that were told and have passed."""
+        if is_told:
+            self._peak = max(self._peak, share)
+        elif share < _PASSED * self._peak:
+            self._told, self._peak = max(self._told, self._peak), 0.0
 
     def _running(self) -> float:
         """How many of the last slots were impulsive for the most part, on the worst channel."""
@@ -165,6 +183,7 @@ class Condition:
             "usual": self._usual.copy(),  # counted on in place
             "drift": self._drift,
             "age": np.array([self._age, self._now_s]),
+            "told": np.array([self._peak, self._told]),
             "late_s": np.array([at_s for at_s, _ in self._late]),
             "late": np.array([bins for _, bins in self._late], dtype=np.int16),
         }
@@ -181,6 +200,7 @@ class Condition:
         rows = state["late"].astype(np.int64).reshape(-1, len(self._usual))
         late = list(zip(state["late_s"].tolist(), rows, strict=True))
         age, now_s = state["age"].tolist()
+        peak, told = state["told"].tolist()
         novelty = self._novelty
         if novelty is not None and state["recent"].shape[1:] != novelty.recent.shape[1:]:
             raise ValueError(f"rows of {state['recent'].shape}, now {novelty.recent.shape}")
@@ -197,6 +217,7 @@ class Condition:
         self._slots, self._late = of_parts, deque(late, maxlen=_MOST_LATE)
         self._usual, self._drift = state["usual"].astype(np.int64), state["drift"]
         self._age, self._now_s, self._last_ns = age, now_s, -1
+        self._peak, self._told = peak, told
         if novelty is not None:
             novelty.recent = state["recent"]
 

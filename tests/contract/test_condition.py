@@ -157,6 +157,51 @@ def test_what_is_impulsive_for_hours_becomes_usual(learned):
     assert shares[-1] < 0.2
 
 
+def test_impulses_that_have_stopped_do_not_count_much_longer(learned):
+    rows, stops = machine(2, HOUR), HOUR // 2
+    rows[:stops] = impulsive(rows[:stops], 0.9)
+    shares = Follow(watched_for_long(learned))(rows).parts["impulses"]
+    assert shares[stops - 1] > 0.5, "of three quarters of an hour"
+    assert shares[stops + 30] > 0.5, "two thirds of a quarter of an hour"
+    assert max(shares[stops + 90 :]) < 0.1
+
+
+def hammering(*shares):
+    """For an hour each such a share of the windows, with a calm hour after it; a changed spectrum."""
+    rows = machine(2, 2 * HOUR * len(shares))
+    for number, share in enumerate(shares):
+        began = 2 * HOUR * number
+        rows[began : began + HOUR] = impulsive(rows[began : began + HOUR], share)
+    rows[:, :, BANDS] += 0.8 * NOISE
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ((0.3, 0.3, 0.3), [True, False, False]),
+        ((0.3, 0.45), [True, True]),
+        ((0.3, 0.45, 0.3), [True, True, False]),
+        ((0.9, 0.9), [True, True]),
+    ],
+    ids=["as often as before", "more often", "less often again", "most of the time"],
+)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_impulses_that_were_told_and_passed_are_told_again_only_when_there_are_more(
+    learned, shares, told, restarted
+):
+    of = watched_for_long(watched_for_long(profile(machine(1, LEARN), novelty=1e9, spectrum=0.4)))
+    follow, notices = Follow(of), []
+    for hours in np.split(hammering(*shares), len(shares)):
+        if restarted:
+            follow = Follow(of, over_a_file(follow.condition.state()))
+        before = len(follow.scores["notice"])
+        follow(hours)
+        said = zip(follow.scores["notice"][before:], follow.labels["notice"][before:], strict=True)
+        notices.append(any(score >= 1.0 and label == "impulses" for score, label in said))
+    assert notices == told
+
+
 def test_level_alone_is_a_notice_and_no_alarm():
     of = profile(machine(1, LEARN), novelty=1e9)
     rows = machine(2, HOUR)
@@ -292,7 +337,7 @@ def test_a_state_is_a_copy(learned):
         np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.parametrize("name", ["usual", "drift", "age", "late", "recent", "level.means"])
+@pytest.mark.parametrize("name", ["usual", "drift", "age", "told", "late", "recent", "level.means"])
 def test_a_state_without_an_array_is_refused_and_changes_nothing(learned, name):
     follow, other = Follow(learned)(machine(2, 100)), Follow(learned)(machine(3, 300))
     state, before = other.condition.state(), follow.condition.state()
