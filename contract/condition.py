@@ -108,11 +108,10 @@ class Condition:
             self.parts["novelty"] = self._novelty.score(rows[:, :-2].ravel())
         self._see_impulses(rows[:, -2])
         self._see_level(rows[:, -1])
-        news = max(self._scales["impulses"], min(_MORE * self._told, _MOSTLY))
-        limits = self._scales | {"impulses": news}
-        by = {part: self.parts[part] / limits[part] for part in PARTS}
+        by = {part: self.parts[part] / self._scales[part] for part in PARTS}
+        known = max(self._scales["impulses"], min(_MORE * self._told, _MOSTLY))
         notices = by | {
-            "impulses": min(by["impulses"], _BORNE_OUT * by["spectrum"]),
+            "impulses": min(self.parts["impulses"] / known, _BORNE_OUT * by["spectrum"]),
             "novelty": max(by["novelty"], min(self.parts["novelty"], self._running())),
         }
         label = max(notices, key=lambda part: notices[part])
