@@ -8,17 +8,17 @@ over its own time, the first three of the worst channel:
   ever slower, so that what it may follow grows with the logarithm of the machine's age only.
 - `impulses`: in what share of the last 45 minutes the signal was more impulsive than 95 % of all
   that went before (an on-line conformal test: Vovk et al., Algorithmic Learning in a Random World,
-  2005), counting only what is 5 % more impulsive than usual. It is at most half as much again as
-  in the last quarter of an hour, for what has stopped is not damage that lasts. What was told and
-  passed is told again only when it is a quarter more than it was then, or most of the time.
+  2005), counting only what is 5 % more impulsive than usual.
 - `level`: rise of the level below 1 kHz, the range of ISO 20816, over the last two minutes.
 - `novelty`: how far the bands of the last windows are from healthy in this machine's own measure
   (`contract.novelty`): quick, for what happens suddenly to a machine that ran steadily.
 
-A *notice* needs one of them; impulses must be borne out by the spectrum. A minute of nothing but
-impulses in turn bears out novelty by the machine's own threshold, which alone is too low: run-in
-moves some healthy machines several times as far. An *alarm* needs two: the level borne out by any
-other, or impulses in a changed spectrum.
+A *notice* needs one of them. Impulses must be borne out by the spectrum, and are at most half as
+much again as in the last quarter of an hour, for what has stopped does not last; those that were
+told and passed are told again when they are a quarter more than then, or half of all there is. A
+minute of nothing but impulses in turn bears out novelty by the machine's own threshold, which alone
+is too low: run-in moves some healthy machines several times as far. An *alarm* needs two: the level
+borne out by any other, or impulses in a changed spectrum.
 """
 
 from __future__ import annotations
@@ -110,12 +110,13 @@ class Condition:
         self._see_level(rows[:, -1])
         by = {part: self.parts[part] / self._scales[part] for part in PARTS}
         known = max(self._scales["impulses"], min(_MORE * self._told, _MOSTLY))
+        share = min(self.parts["impulses"], _STILL * self._lately())
         notices = by | {
-            "impulses": min(self.parts["impulses"] / known, _BORNE_OUT * by["spectrum"]),
+            "impulses": min(share / known, _BORNE_OUT * by["spectrum"]),
             "novelty": max(by["novelty"], min(self.parts["novelty"], self._running())),
         }
         label = max(notices, key=lambda part: notices[part])
-        self._remember(self.parts["impulses"], is_told=notices["impulses"] >= 1.0)
+        self._remember(share, is_told=notices["impulses"] >= 1.0)
         changed = max(by["spectrum"], by["novelty"])
         alarms = {
             "level": max(min(by["level"], _BORNE_OUT * max(changed, by["impulses"])), 0.0),
@@ -148,14 +149,17 @@ class Condition:
         bins = _crest_bin(crest)
         slots = self._slots["impulses"]
         slots.add(self._now_s, (bins > limit).astype(np.float32))
-        lately = slots.values[-_RECENT:]
-        share = slots.values.sum(axis=0) / max(len(slots.values), _ENOUGH) * slots.full
-        still = _STILL * lately.sum(axis=0) / max(len(lately), _ENOUGH)
-        self.parts["impulses"] = float(np.minimum(share, still).max())
+        share = slots.values.sum(axis=0) / max(len(slots.values), _ENOUGH)
+        self.parts["impulses"] = float(share.max() * slots.full)
         self._late.append((self._now_s, bins))
         while self._late[0][0] <= self._now_s - _LATE_S or len(self._late) == _MOST_LATE:
             _, old = self._late.popleft()
             self._usual[np.arange(len(old)), old] += 1
+
+    def _lately(self) -> float:
+        """In what share of the last slots there were impulses, on the worst channel."""
+        last = self._slots["impulses"].values[-_RECENT:]
+        return float(last.sum(axis=0).max()) / max(len(last), _ENOUGH)
 
     def _remember(self, share: float, *, is_told: bool) -> None:
         """How high impulses were that were told and have passed."""
