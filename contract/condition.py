@@ -203,7 +203,9 @@ class Condition:
         rows = state["late"].astype(np.int64).reshape(-1, len(self._usual))
         late = list(zip(state["late_s"].tolist(), rows, strict=True))
         age, now_s = state["age"].tolist()
-        peak, told = state["told"].tolist()
+        peak, told = (
+            state["told"].tolist() if "told" in state else (0.0, 0.0)
+        )  # older ones have none
         novelty = self._novelty
         if novelty is not None and state["recent"].shape[1:] != novelty.recent.shape[1:]:
             raise ValueError(f"rows of {state['recent'].shape}, now {novelty.recent.shape}")

@@ -340,7 +340,7 @@ def test_a_state_is_a_copy(learned):
         np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.parametrize("name", ["usual", "drift", "age", "told", "late", "recent", "level.means"])
+@pytest.mark.parametrize("name", ["usual", "drift", "age", "late", "recent", "level.means"])
 def test_a_state_without_an_array_is_refused_and_changes_nothing(learned, name):
     follow, other = Follow(learned)(machine(2, 100)), Follow(learned)(machine(3, 300))
     state, before = other.condition.state(), follow.condition.state()
@@ -349,6 +349,15 @@ def test_a_state_without_an_array_is_refused_and_changes_nothing(learned, name):
         follow.condition.resume(state)
     for array, same in zip(follow.condition.state().values(), before.values(), strict=True):
         np.testing.assert_array_equal(array, same)
+
+
+def test_a_state_from_before_it_was_noted_what_was_told_is_taken_up(learned):
+    rows = machine(2, 2 * HOUR)
+    whole, before = Follow(learned)(rows), Follow(learned)(rows[:HOUR])
+    state = before.condition.state()
+    del state["told"]
+    after = Follow(learned, over_a_file(state))(rows[HOUR:])
+    np.testing.assert_allclose(after.parts["spectrum"], whole.parts["spectrum"][HOUR:], atol=2e-3)
 
 
 def test_a_state_of_other_channels_is_refused(learned):
